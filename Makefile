@@ -1,0 +1,56 @@
+# Everything a user or developer types; `make` alone lists it. Needs Python 3.11 or newer, make and git.
+PYTHON ?= python3
+CONFIG ?=
+ONLY ?=
+
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+SNAKEMAKE := snakemake --profile local $(if $(CONFIG),--configfile $(CONFIG))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test venv lint bench figures clean lock
+
+help:  ## list these targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
+
+demo: venv  ## the whole chain on the embedded soundscapes, to a report
+	snakemake --profile local
+	@echo
+	@echo "Report: file://$(CURDIR)/results/report/index.html"
+
+test: venv  ## all tests
+	OMP_NUM_THREADS=1 pytest -n auto --dist worksteal
+
+venv: .venv/complete  ## only the environment, in .venv/
+
+.venv/complete: envs/all.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
+	  f"Python 3.11 or newer is needed, found {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --progress-bar off --require-hashes -r envs/all.txt
+	@touch $@
+
+lint: venv  ## formats, lints and types of everything
+	ruff check workflow tests
+	ruff format --check workflow tests
+	snakefmt --check Snakefile workflow/rules
+	snakemake --lint
+	mypy
+
+bench: venv  ## speed and memory, to results/bench/bench.json (ONLY=name for one)
+	python tests/bench/run.py $(if $(ONLY),--only $(ONLY))
+
+figures: venv  ## redraw figures and report from results/summary (CONFIG=file for another configuration)
+	$(SNAKEMAKE) figures results/report/index.html \
+	  --forcerun plot_model_figure plot_dataset_figure write_report \
+	  --allowed-rules figures plot_model_figure plot_dataset_figure write_report
+
+clean:  ## remove logs, caches and the embedded soundscapes with their results; other data sets' results stay
+	rm -rf logs benchmarks .snakemake .pytest_cache .mypy_cache .ruff_cache
+	rm -rf resources/soundscapes results/soundscapes results/summary results/figures results/report results/bench
+	find workflow tests -name __pycache__ -prune -exec rm -rf {} +
+
+lock:  ## pin envs/*.txt again from envs/*.in (needs uv)
+	cd envs && for name in all launcher science; do uv pip compile --quiet --universal --python-version 3.11 \
+	  --fork-strategy fewest --generate-hashes --no-header --no-annotate -o $$name.txt \
+	  $$(case $$name in all) echo launcher.in science.in dev.in;; *) echo -c all.txt $$name.in;; esac); done
