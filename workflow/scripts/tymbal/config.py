@@ -1,0 +1,344 @@
+"""The experiment's settings: every key typed, unknown keys refused, all problems told at once.
+
+Read when the Snakefile is parsed, here and again in every cluster job, so nothing heavy is imported.
+The same frozen models travel to the scripts as `params` and are what library functions take as options.
+`config/README.md` explains the keys to users.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from tymbal.errors import InputError
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]  # safe in paths, labels and job names
+Positive = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Settings(BaseModel):
+    """Base of every block of settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- data -------------------------------------------------------------------------------------------------
+
+
+class SynthSource(Settings):
+    """Embedded soundscapes, synthesised into `resources/<dataset>/` as a tag table with audio."""
+
+    format: Literal["synth"]
+    sites: Positive = 6
+    recordings: Positive = 120
+    clips_per_recording: Positive = 5
+    clip_s: Annotated[float, Field(ge=0.5)] = 6.0
+    sample_rate: Positive = 32000  # Hz; unlike the front end's, so that resampling is exercised
+    seed: int = 0
+
+
+class TagSource(Settings):
+    """Wide tag table: one row a clip, `MainTag_<name>` and `SubTag_<name>` columns."""
+
+    format: Literal["tags"]
+    table: str  # under data_root
+    audio: str  # folder under data_root
+    file_column: str = "FileName"
+    site_column: str | None = "Site"
+    main_prefix: str = "MainTag_"
+    sub_prefix: str = "SubTag_"
+    main_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+    sub_weight: Annotated[float, Field(gt=0, le=1)] = 0.6
+    class_names: dict[str, str] = {}  # name in the table -> class; two names may share a class
+
+
+class FolderSource(Settings):
+    """One folder a class; the folder's name is the class."""
+
+    format: Literal["folders"]
+    audio: str
+    class_names: dict[str, str] = {}
+
+
+class EscSource(Settings):
+    """ESC's table: filename, fold, category, and the source recording of each clip."""
+
+    format: Literal["esc"]
+    table: str
+    audio: str
+    recording_column: str = "src_file"
+
+
+class Holdout(Settings):
+    """One split into three parts, grouped and stratified; it is fold 1."""
+
+    scheme: Literal["holdout"]
+    train: Share = 0.8
+    val: Share = 0.1
+    test: Share = 0.1
+    group: Literal["recording", "site"] = "recording"
+    seed: int = 0
+
+    @property
+    def n_folds(self) -> int:
+        return 1
+
+    @model_validator(mode="after")
+    def _sums_to_one(self) -> Self:
+        total = self.train + self.val + self.test
+        if abs(total - 1) > 1e-6:
+            raise ValueError(f"train + val + test must be 1, found {total:g}")
+        return self
+
+
+class KFold(Settings):
+    """k test folds, grouped and stratified; `val` of the remaining groups choose the epoch."""
+
+    scheme: Literal["kfold"]
+    n_folds: Annotated[int, Field(ge=2)] = 5
+    val: Share = 0.1
+    group: Literal["recording", "site"] = "recording"
+    seed: int = 0
+
+
+class OfficialFolds(Settings):
+    """The data set's own folds are the test folds; `val` of the remaining groups choose the epoch."""
+
+    scheme: Literal["official"]
+    n_folds: Annotated[int, Field(ge=2)]
+    val: Share = 0.1
+    group: Literal["recording", "site"] = "recording"
+    seed: int = 0
+
+
+Source = Annotated[SynthSource | TagSource | FolderSource | EscSource, Field(discriminator="format")]
+Split = Annotated[Holdout | KFold | OfficialFolds, Field(discriminator="scheme")]
+
+
+class Clips(Settings):
+    """Where clips and labels come from: all that ingest reads."""
+
+    source: Source
+    task: Literal["single-label", "multi-label"]
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]  # the order is part of every model
+    # Named groups `recording` (required) and `site` (optional) of a full match of the file's stem.
+    name_pattern: str = r"(?P<recording>.+?)(?:_\d{1,3})?"
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
+        if twice:
+            raise ValueError(f"classes are named twice: {twice}")
+        return self
+
+
+class Dataset(Clips):
+    """Clips and how they are divided into training, validation and test parts."""
+
+    split: Split
+
+    @model_validator(mode="after")
+    def _has_folds(self) -> Self:
+        if self.split.scheme == "official" and self.source.format != "esc":
+            raise ValueError(f"split scheme 'official' needs a source with folds (esc), found {self.source.format}")
+        return self
+
+
+class Frontend(Settings):
+    """Log-mel filterbank. Frames of 25 ms every 10 ms, Hanning window, 20 Hz to Nyquist (field standard)."""
+
+    backend: Literal["tymbal", "torchaudio"] = "tymbal"
+    sample_rate: Positive = 16000  # Hz
+    n_mels: Positive = 128
+
+
+# --- models -----------------------------------------------------------------------------------------------
+
+
+class Ssast(Settings):
+    """Audio Spectrogram Transformer as in SSAST (Gong et al., AAAI 2022)."""
+
+    arch: Literal["ssast"]
+    size: Literal["tiny", "small", "base", "base-nokd"] = "tiny"  # base-nokd: one class token
+    patch: tuple[Positive, Positive] = (16, 16)  # mel bins, frames
+    stride: tuple[Positive, Positive] = (16, 16)  # mel bins, frames
+    n_frames: Positive = 1024  # shorter clips are padded, longer ones cut
+    pooling: Literal["mean", "cls"] = "mean"
+
+
+class Augment(Settings):
+    """Training-time changes to the batch; everything off by default. Values as in SSAST's recipes."""
+
+    freq_mask: Annotated[int, Field(ge=0)] = 0  # mel bins, upper bound of one mask
+    time_mask: Annotated[int, Field(ge=0)] = 0  # frames, upper bound of one mask
+    mixup: Annotated[float, Field(ge=0, le=1)] = 0.0  # probability a clip is mixed with another
+    noise: bool = False
+    roll: Annotated[int, Field(ge=0)] = 0  # frames, largest circular shift
+
+
+class Optimizer(Settings):
+    """Adam adds weight decay to the gradient (as SSAST), AdamW decouples it."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    lr: Annotated[float, Field(gt=0)]
+    head_lr: Annotated[float, Field(gt=0)] = 1.0  # multiplier for the classification head
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0  # rate of a layer relative to the one above
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-7
+    betas: tuple[Share, Share] = (0.95, 0.999)
+
+
+class StepSchedule(Settings):
+    """Full rate up to epoch `start`, then times `gamma`, and again every `every` epochs."""
+
+    name: Literal["step"]
+    start: Positive
+    every: Positive
+    gamma: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+
+
+class CosineSchedule(Settings):
+    """Linear warm-up, then half a cosine down to zero at the last step."""
+
+    name: Literal["cosine"]
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+
+
+Schedule = Annotated[StepSchedule | CosineSchedule, Field(discriminator="name")]
+
+
+class Training(Settings):
+    """How a model is fitted and which epoch is kept."""
+
+    loss: Literal["bce", "ce"]
+    epochs: Positive
+    batch_size: Positive
+    accumulate: Positive = 1  # batches whose gradients are added before one optimiser step
+    optimizer: Optimizer
+    schedule: Schedule
+    augment: Augment = Augment()
+    sampling: Literal["none", "balanced"] = "none"
+    select_by: Literal["mAP", "AUC", "accuracy", "loss"] = "mAP"
+    early_stopping: Positive | None = None  # epochs without a better validation metric
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+
+
+class Model(Settings):
+    """A named variant: front end, network, starting weights, training."""
+
+    frontend: Name
+    net: Ssast
+    init: str = "scratch"  # or the path of an SSAST .pth
+    padding: Literal["mean", "original"] = "mean"
+    train: Training
+
+
+class Experiment(Settings):
+    """One model on one data set, over its folds and some seeds."""
+
+    dataset: Name
+    model: Name
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    folds: Literal["all"] | Annotated[tuple[Positive, ...], Field(min_length=1)] = "all"
+
+
+class Evaluation(Settings):
+    """What counts as positive, and the threshold at which precision and recall are told."""
+
+    target_rule: Literal["any", "main", "main-ignore-sub"] = "any"
+    threshold: Share = 0.5
+
+
+class Config(Settings):
+    """Everything `config/config.yaml` and the files merged over it may hold."""
+
+    data_root: str = "resources"
+    datasets: dict[Name, Dataset]
+    frontends: dict[Name, Frontend]
+    models: dict[Name, Model]
+    experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
+    evaluation: Evaluation = Evaluation()
+
+
+def load(raw: Mapping[str, Any]) -> Config:
+    """Check a configuration mapping and return it typed, defaults filled in.
+
+    Raises:
+        InputError: every problem found, each with its key, the value found and what was expected.
+    """
+    try:
+        config = Config.model_validate(dict(raw))
+    except ValidationError as error:
+        problems = [_problem(details) for details in error.errors()]
+        raise InputError.listing("configuration", problems, _REMEDY) from None
+    if problems := _cross_checks(config):
+        raise InputError.listing("configuration", problems, _REMEDY)
+    return config
+
+
+_KINDS = {"synth", "tags", "folders", "esc", "holdout", "kfold", "official", "step", "cosine"}
+_REMEDY = "correct the file given with --configfile (or config/config.yaml); config/README.md explains every key"
+
+
+def read_split(raw: Mapping[str, Any]) -> Split:
+    """A data set's split settings from plain builtins."""
+    return TypeAdapter(Split).validate_python(dict(raw))
+
+
+def _problem(details: Any) -> str:
+    # pydantic puts the chosen kind of a block (its format, scheme or name) into the path; users did not write it.
+    key = ".".join(str(part) for part in details["loc"] if part not in _KINDS) or "(top level)"
+    if details["type"] == "extra_forbidden":
+        return f"{key}: unknown key"
+    if details["type"] == "missing":
+        return f"{key}: missing"
+    return f"{key}: found {details['input']!r}; {details['msg']}"
+
+
+def _cross_checks(config: Config) -> list[str]:
+    """What holds between keys, which no single type can say."""
+    problems = []
+    for name, model in config.models.items():
+        where = f"models.{name}"
+        frontend = config.frontends.get(model.frontend)
+        if frontend is None:
+            problems.append(f"{where}.frontend: no front end {model.frontend!r}; known: {sorted(config.frontends)}")
+        elif model.net.patch[0] > frontend.n_mels:
+            patch = model.net.patch[0]
+            problems.append(f"{where}.net.patch: {patch} mel bins high, but the front end has {frontend.n_mels}")
+        if model.net.patch[1] > model.net.n_frames:
+            problems.append(f"{where}.net.patch: {model.net.patch[1]} frames, but n_frames is {model.net.n_frames}")
+        for axis, size in (("freq_mask", frontend.n_mels if frontend else None), ("time_mask", model.net.n_frames)):
+            width = getattr(model.train.augment, axis)
+            if size is not None and width > size:
+                problems.append(f"{where}.train.augment.{axis}: {width} is wider than the spectrogram ({size})")
+    seen = set()
+    for i, experiment in enumerate(config.experiments):
+        where = f"experiments.{i}"
+        if experiment.model not in config.models:
+            problems.append(f"{where}.model: no model {experiment.model!r}; known: {sorted(config.models)}")
+        if experiment.dataset not in config.datasets:
+            problems.append(f"{where}.dataset: no data set {experiment.dataset!r}; known: {sorted(config.datasets)}")
+            continue
+        dataset = config.datasets[experiment.dataset]
+        folds = range(1, dataset.split.n_folds + 1)
+        if experiment.folds != "all" and (wrong := sorted(set(experiment.folds) - set(folds))):
+            problems.append(f"{where}.folds: {wrong} do not exist; {experiment.dataset} has folds 1 to {len(folds)}")
+        if experiment.model in config.models:
+            train = config.models[experiment.model].train
+            if train.loss == "ce" and dataset.task == "multi-label":
+                problems.append(
+                    f"{where}: model {experiment.model!r} has loss 'ce', which needs exactly one class a clip, but "
+                    f"{experiment.dataset!r} is multi-label with soft labels; use loss 'bce'"
+                )
+            if train.select_by == "accuracy" and dataset.task == "multi-label":
+                problems.append(
+                    f"{where}: model {experiment.model!r} selects by accuracy, which is undefined for the multi-label "
+                    f"data set {experiment.dataset!r}; use mAP"
+                )
+        for seed in experiment.seeds:
+            if (key := (experiment.dataset, experiment.model, seed)) in seen:
+                problems.append(f"{where}: {experiment.dataset} x {experiment.model} x seed {seed} is planned twice")
+            seen.add(key)
+    return problems

@@ -1,0 +1,122 @@
+"""What ran: a digest of the code behind a result, and the facts of a run. Read at parse time; no heavy imports."""
+
+import ast
+import hashlib
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import tymbal
+
+PACKAGE = Path(__file__).parent
+
+# Modules that carry settings, messages and files but never a number. Left out of every digest, so that a new
+# key or a better message does not retrain anything; a setting's value reaches the rules through `params`.
+PLUMBING = frozenset({"", "config", "errors", "files", "progress", "provenance", "runs", "smk"})
+
+
+def code_digest(*modules: str) -> str:
+    """Twelve hexadecimal digits that change when the logic of these modules, or of any they import, changes.
+
+    Comments, docstrings and formatting do not count: the syntax tree without docstrings is hashed. A rule takes
+    the digest as a parameter, so that editing the training loop retrains and a formatter does not.
+
+    Args:
+        modules: names below the package, such as `train.finetune`.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(_closure(modules)):
+        digest.update(name.encode())
+        digest.update(_logic(name).encode())
+    return digest.hexdigest()[:12]
+
+
+def _closure(modules: tuple[str, ...]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and name not in PLUMBING:
+            found.add(name)
+            waiting += _imports(name)
+    return found
+
+
+def _file(module: str) -> Path | None:
+    """The source of a module of the package, or None if there is no such module."""
+    path = PACKAGE.joinpath(*module.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    path = _file(module)
+    assert path is not None, f"no module {module!r} in {PACKAGE.name}"
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """Modules of the package that this one imports, at the top or inside a function."""
+    names = []
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            # `from tymbal import x` names a module, `from tymbal.x import f` may name a function.
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    inside = [name.removeprefix("tymbal.") for name in names if name.startswith("tymbal.")]
+    return tuple(name for name in inside if _file(name) is not None)
+
+
+@cache
+def _logic(module: str) -> str:
+    tree = ast.parse(ast.unparse(_tree(module)))  # a fresh copy to cut
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0] if node.body else None
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine, commit and container of this process, for `run.json`."""
+    packages = ("torch", "numpy", "pandas", "scikit-learn", "soundfile", "soxr", "safetensors")
+    return {
+        "tymbal": tymbal.__version__,
+        "python": platform.python_version(),
+        "packages": {name: metadata.version(name) for name in packages},
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPUs",
+        "container": os.environ.get("APPTAINER_NAME"),
+        "slurm_job": os.environ.get("SLURM_JOB_ID"),
+        **_commit(),
+    }
+
+
+def _commit() -> dict[str, Any]:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(PACKAGE), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):  # no git here, or not a checkout
+        return {"commit": None, "dirty": None}

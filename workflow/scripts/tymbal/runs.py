@@ -1,0 +1,125 @@
+"""The list of training runs, planned once from the configuration; every collecting rule filters this list."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tymbal.config import Config
+
+
+class Run(NamedTuple):
+    """One training: a model on one fold of a data set with one seed."""
+
+    dataset: str
+    model: str
+    fold: int
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Where everything of this run is, relative to the working directory."""
+        return f"results/{self.dataset}/{self.model}/fold{self.fold}/seed{self.seed}"
+
+
+def plan_runs(config: Config) -> list[Run]:
+    """All runs that the experiments ask for, in the order given there."""
+    runs = []
+    for experiment in config.experiments:
+        n_folds = config.datasets[experiment.dataset].split.n_folds
+        folds = range(1, n_folds + 1) if experiment.folds == "all" else experiment.folds
+        runs += [Run(experiment.dataset, experiment.model, fold, seed) for seed in experiment.seeds for fold in folds]
+    return runs
+
+
+class Plan:
+    """What the rules look up: the runs, and the settings each rule depends on as plain builtins.
+
+    A rule gets only what its computation reads, so that changing something else re-runs nothing.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.runs = plan_runs(config)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Data sets with at least one run, sorted."""
+        return sorted({run.dataset for run in self.runs})
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(data set, model) with at least one run, sorted."""
+        return sorted({(run.dataset, run.model) for run in self.runs})
+
+    @property
+    def stores(self) -> list[str]:
+        """Feature stores that the runs read, sorted."""
+        return sorted({self.store(dataset, model) for dataset, model in self.pairs})
+
+    @property
+    def synthetic(self) -> list[str]:
+        """Data sets that are synthesised."""
+        return sorted(name for name, dataset in self.config.datasets.items() if dataset.source.format == "synth")
+
+    def roots(self, dataset: str) -> dict[str, str]:
+        """The folder that the paths in a data set's manifest are relative to, by its name there."""
+        if dataset in self.synthetic:
+            return {"synth": "resources"}
+        return {"data": self.config.data_root}
+
+    def source_files(self, dataset: str) -> list[str]:
+        """The files or folder that tell which clips a data set has."""
+        source = self.config.datasets[dataset].source
+        if source.format == "synth":
+            return [f"resources/{dataset}/tags.csv"]
+        given = source.audio if source.format == "folders" else source.table
+        return [f"{self.config.data_root}/{given}"]
+
+    def manifest_settings(self, dataset: str) -> dict[str, Any]:
+        """What `prepare_manifest` reads of a data set: everything but the split."""
+        return self.config.datasets[dataset].model_dump(mode="json", exclude={"split"})
+
+    def split_settings(self, dataset: str) -> dict[str, Any]:
+        """What `split_folds` reads."""
+        return self.config.datasets[dataset].split.model_dump(mode="json")
+
+    def model_settings(self, model: str) -> dict[str, Any]:
+        """A model variant whole."""
+        return self.config.models[model].model_dump(mode="json")
+
+    def store(self, dataset: str, model: str) -> str:
+        """The feature store a model reads."""
+        return f"results/{dataset}/fbank/{self.config.models[model].frontend}"
+
+    def norm(self, dataset: str, model: str, fold: int | str) -> str:
+        """The normalisation statistics a model uses on one fold."""
+        return f"results/{dataset}/norm/{self.config.models[model].frontend}/fold{fold}.json"
+
+    def init(self, model: str) -> list[str]:
+        """The starting weights as an input: one file, or none."""
+        init = self.config.models[model].init
+        return [] if init == "scratch" else [init]
+
+    def single_label(self, dataset: str) -> bool:
+        """Whether each clip has exactly one class."""
+        return self.config.datasets[dataset].task == "single-label"
+
+    def first_run(self, dataset: str, model: str) -> Run:
+        """The first run planned of a model on a data set."""
+        return next(run for run in self.runs if (run.dataset, run.model) == (dataset, model))
+
+    def figures(self, catalog: Mapping[str, Any]) -> list[str]:
+        """Paths of all figures: each kind in the catalog for every data set or every (data set, model)."""
+        kinds = {
+            scope: [key for key, figure in catalog.items() if figure.scope == scope] for scope in ("dataset", "model")
+        }
+        paths = [f"results/figures/{dataset}/{key}.svg" for dataset in self.datasets for key in kinds["dataset"]]
+        return paths + [f"results/figures/{d}/{m}/{key}.svg" for d, m in self.pairs for key in kinds["model"]]
+
+    def sentence(self) -> str:
+        """How many runs of which kind there are."""
+        lines = []
+        for dataset, model in self.pairs:
+            runs = [run for run in self.runs if (run.dataset, run.model) == (dataset, model)]
+            folds, seeds = {run.fold for run in runs}, {run.seed for run in runs}
+            lines.append(f"{dataset} x {model}: {len(runs)} runs ({len(folds)} folds, {len(seeds)} seeds)")
+        return "\n".join(lines)
