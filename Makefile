@@ -3,7 +3,8 @@ PYTHON ?= python3
 CONFIG ?=
 ONLY ?=
 
-BIN := $(CURDIR)/.venv/bin
+VENV ?= .venv
+BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 SNAKEMAKE := snakemake --profile local $(if $(CONFIG),--configfile $(CONFIG))
 
@@ -21,12 +22,12 @@ demo: venv  ## the whole chain on the embedded soundscapes, to a report
 test: venv  ## all tests
 	OMP_NUM_THREADS=1 pytest -n auto --dist worksteal
 
-venv: .venv/complete  ## only the environment, in .venv/
+venv: $(VENV)/complete  ## only the environment, in .venv/
 
-.venv/complete: envs/all.txt
+$(VENV)/complete: envs/all.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else \
 	  f"Python 3.11 or newer is needed, found {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12 ...")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --progress-bar off --require-hashes -r envs/all.txt
 	@touch $@
 

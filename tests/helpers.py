@@ -1,6 +1,12 @@
 """What several test modules need: the shared reference material, if it is there."""
 
 import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
@@ -24,3 +30,55 @@ def golden_inputs() -> ModuleType:
 def golden_file(method: str, name: str) -> "np.lib.npyio.NpzFile":
     """A file of reference vectors, such as `golden_file("ssast", "fbank.npz")`."""
     return np.load(SHARED / "golden" / method / name)
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A copy of the project in which commands are typed."""
+
+    folder: Path
+
+    @classmethod
+    def copied(cls, source: Path, folder: Path) -> "Checkout":
+        """A copy of a checkout, symbolic links kept as links."""
+        shutil.copytree(source, folder, symlinks=True)
+        return cls(folder)
+
+    def run(self, *command: str, ok: bool = True) -> str:
+        """Run a command and return what it printed; `ok` says whether it must succeed or must fail."""
+        programs = str(Path(sys.executable).parent)  # this interpreter's snakemake, as in an activated environment
+        environment = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(command, cwd=self.folder, env=environment, text=True, capture_output=True)
+        output = done.stdout + done.stderr
+        assert (done.returncode == 0) is ok, output[-6000:]
+        return output
+
+    def plan(self, *arguments: str) -> dict[str, int]:
+        """Rule -> number of jobs, of a dry-run."""
+        output = self.run("snakemake", "-n", *arguments)
+        table = output.split("Job stats:")[1].split("total")[0]
+        return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.M)}
+
+
+def write_store(folder: Path, clips: dict[str, np.ndarray], sample_rate: int = 16000) -> Path:
+    """A feature store of given features, clip id -> [T, F], in one shard."""
+    import pandas as pd
+
+    from tymbal.config import Frontend
+    from tymbal.fbank import FeatureState
+    from tymbal.files import write_json
+
+    lengths = [len(frames) for frames in clips.values()]
+    index = {
+        "clip_id": list(clips),
+        "shard": 0,
+        "start": np.cumsum([0, *lengths])[:-1],
+        "n_frames": lengths,
+        "sha256": "",
+    }
+    folder.mkdir(parents=True)
+    pd.DataFrame(index).to_csv(folder / "index.csv", index=False)
+    np.save(folder / "shard-00000.npy", np.concatenate(list(clips.values())).astype(np.float16))
+    n_mels = next(iter(clips.values())).shape[1]
+    write_json(folder / "state.json", FeatureState.of(Frontend(sample_rate=sample_rate, n_mels=n_mels)).to_json())
+    return folder

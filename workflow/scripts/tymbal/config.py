@@ -14,6 +14,7 @@ from tymbal.errors import InputError
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]  # safe in paths, labels and job names
 Positive = Annotated[int, Field(gt=0)]
+TargetRule = Literal["any", "main", "main-ignore-sub"]
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -246,7 +247,7 @@ class Experiment(Settings):
 class Evaluation(Settings):
     """What counts as positive, and the threshold at which precision and recall are told."""
 
-    target_rule: Literal["any", "main", "main-ignore-sub"] = "any"
+    target_rule: TargetRule = "any"
     threshold: Share = 0.5
 
 

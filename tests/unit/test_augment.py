@@ -1,0 +1,115 @@
+"""Augmentation does what SSAST's loader does, on the whole batch at once."""
+
+import numpy as np
+import pytest
+import torch
+
+from tymbal.config import Augment
+from tymbal.train.augment import Scale, add_noise, augment, mixup, roll, spec_augment
+
+SCALE = Scale(mean=-6.0, std=4.0, pad=0.0)
+B, T, F, C = 64, 50, 32, 3
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(B, T, F, generator=generator)
+    n_frames = torch.randint(20, T + 1, (B,), generator=generator)
+    x[torch.arange(T) >= n_frames[:, None]] = SCALE.pad
+    return x, n_frames, torch.eye(C)[torch.arange(B) % C]
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def test_everything_off_changes_nothing(batch):
+    x, n_frames, y = batch
+    same_x, same_y = augment(x, n_frames, y, Augment(), SCALE, rng())
+    assert torch.equal(same_x, x)
+    assert torch.equal(same_y, y)
+
+
+def test_all_on_is_reproducible_and_leaves_the_input_alone(batch):
+    x, n_frames, y = batch
+    before = x.clone()
+    settings = Augment(freq_mask=8, time_mask=10, mixup=0.5, noise=True, roll=5)
+    first, second = (augment(x, n_frames, y, settings, SCALE, rng(3)) for _ in range(2))
+    assert torch.equal(first[0], second[0])
+    assert torch.equal(first[1], second[1])
+    assert not torch.equal(first[0], augment(x, n_frames, y, settings, SCALE, rng(4))[0])
+    assert torch.equal(x, before)
+
+
+def test_masks_are_one_span_an_axis_below_the_bound(batch):
+    x = torch.ones(2000, T, F)
+    masked = spec_augment(x, 8, 10, fill=-5.0, rng=rng()) == -5.0
+    bins, frames = masked.all(dim=1), masked.all(dim=2)
+    for spans, bound in ((bins, 8), (frames, 10)):
+        width = spans.sum(dim=1)
+        assert width.min() == 0
+        assert width.max() == bound - 1
+        edges = (spans[:, 1:] != spans[:, :-1]).sum(dim=1) + spans[:, 0].int() + spans[:, -1].int()
+        assert set(edges.tolist()) <= {0, 2}  # one span, or none
+    assert bins[:, 0].any()
+    assert bins[:, -2].any()  # the width is cut after the start was drawn: the last bin is hardly ever reached
+
+
+def test_masks_differ_between_clips():
+    masked = spec_augment(torch.ones(50, T, F), 0, 20, fill=0.0, rng=rng()) == 0
+    assert len({tuple(row.tolist()) for row in masked[:, :, 0]}) > 20
+
+
+def test_mixed_labels_are_weighted_and_unmixed_clips_untouched(batch):
+    x, n_frames, y = batch
+    mixed_x, mixed_y = mixup(x, n_frames, y, 0.5, SCALE, rng())
+    assert torch.allclose(mixed_y.sum(dim=1), torch.ones(B))
+    untouched = (mixed_x == x).flatten(1).all(dim=1)
+    assert 10 < untouched.sum() < 54
+    assert torch.equal(mixed_y[untouched], y[untouched])
+    changed = mixed_y[~untouched].max(dim=1).values
+    assert changed.min() >= 0.5 - 0.35  # Beta(10, 10) stays near one half
+
+
+def test_mixing_adds_powers_and_keeps_padding():
+    quiet, loud = -12.0, 0.0
+    log_mel = torch.full((2, 4, 1), quiet)
+    log_mel[1] = loud
+    x = (log_mel - SCALE.mean) / (2 * SCALE.std)
+    n_frames = torch.tensor([4, 2])
+    x[1, 2:] = SCALE.pad
+
+    class Fixed:
+        def random(self, n):
+            return np.zeros(n)
+
+        def beta(self, a, b, n):
+            return np.full(n, 0.3)
+
+        def integers(self, high, size):
+            return np.array([1, 0])
+
+    mixed, _ = mixup(x, n_frames, torch.eye(2), 1.0, SCALE, Fixed())
+    back = mixed * 2 * SCALE.std + SCALE.mean
+    both = np.log(0.09 * np.exp(quiet) + 0.49 * np.exp(loud))
+    assert back[0, :2, 0].tolist() == pytest.approx([both] * 2, abs=1e-5)
+    assert back[0, 2:, 0].tolist() == pytest.approx([quiet + 2 * np.log(0.3)] * 2, abs=1e-5)  # the partner is over
+    assert torch.equal(mixed[1, 2:], x[1, 2:])
+
+
+def test_noise_is_positive_and_at_most_a_tenth():
+    x = add_noise(torch.zeros(200, T, F), rng())
+    assert x.min() >= 0
+    assert x.max() < 0.1
+    strengths = x.amax(dim=(1, 2))
+    assert strengths.std() > 0.01  # one strength a clip
+
+
+def test_roll_is_circular_with_its_own_shift():
+    ramp = torch.arange(T, dtype=torch.float32)[None, :, None].expand(2000, T, 2)
+    rolled = roll(ramp, 10, rng())
+    shifts = (-rolled[:, 0, 0]).remainder(T)
+    shifts = torch.where(shifts > T / 2, shifts - T, shifts)
+    assert set(shifts.int().tolist()) == set(range(-10, 10))
+    assert torch.equal(rolled.sort(dim=1).values, ramp)

@@ -1,0 +1,124 @@
+"""Every mistake in a configuration is told, with its key, in one message."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import yaml
+
+from helpers import REPO
+from tymbal.config import load
+from tymbal.errors import InputError
+from tymbal.runs import Plan, Run
+
+DEFAULT = REPO / "config" / "config.yaml"
+SHIPPED = sorted((REPO / "config").glob("*.yaml"))
+
+
+def merged(path: Path) -> dict:
+    """A shipped file over the default one, as Snakemake merges them."""
+
+    def over(base: dict, top: dict) -> dict:
+        for key, value in top.items():
+            base[key] = over(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        return base
+
+    base = yaml.safe_load(DEFAULT.read_text())
+    return base if path == DEFAULT else over(base, yaml.safe_load(path.read_text()))
+
+
+def changed(keys: str, value: object) -> dict:
+    """The default configuration with one key set, added or (value `...`) removed."""
+    raw = copy.deepcopy(merged(DEFAULT))
+    *path, last = keys.split("/")
+    block = raw
+    for key in path:
+        block = block[int(key) if isinstance(block, list) else key]
+    if value is ...:
+        del block[last]
+    else:
+        block[last] = value
+    return raw
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_shipped_configurations_are_valid(path):
+    assert Plan(load(merged(path))).runs
+
+
+NET = "models/ssast-tiny/net"
+TRAIN = "models/ssast-tiny/train"
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (f"{TRAIN}/mixupp", 0.5, "models.ssast-tiny.train.mixupp: unknown key"),
+        (f"{TRAIN}/augment/specaug", 1, "augment.specaug: unknown key"),
+        ("colour", "blue", "colour: unknown key"),
+        ("datasets/soundscapes/source/table", "t.csv", "datasets.soundscapes.source.table: unknown key"),
+        ("datasets/soundscapes/split/n_folds", 5, "split.n_folds: unknown key"),
+        (f"{TRAIN}/schedule/gamma", 0.5, "schedule.gamma: unknown key"),
+        (f"{TRAIN}/epochs", ..., "train.epochs: missing"),
+        (f"{TRAIN}/epochs", 0, "found 0"),
+        (f"{TRAIN}/loss", "mse", "'bce' or 'ce'"),
+        (f"{TRAIN}/optimizer/lr", "fast", "found 'fast'"),
+        ("datasets/soundscapes/classes", ["Bird", "Bird"], "named twice: ['Bird']"),
+        ("datasets/soundscapes/split/val", 0.5, "must be 1, found 1.35"),
+        (
+            "datasets/soundscapes/split",
+            {"scheme": "official", "n_folds": 5},
+            "split scheme 'official' needs a source with folds",
+        ),
+        ("models/ssast-tiny/frontend", "fbank64", "no front end 'fbank64'; known: ['fbank128']"),
+        (f"{NET}/patch", [256, 16], "256 mel bins high, but the front end has 128"),
+        (f"{NET}/patch", [16, 400], "400 frames, but n_frames is 288"),
+        (f"{TRAIN}/augment/freq_mask", 200, "200 is wider than the spectrogram (128)"),
+        ("experiments/0/dataset", "esc", "no data set 'esc'; known: ['soundscapes']"),
+        ("experiments/0/model", "ast", "no model 'ast'"),
+        ("experiments/0/folds", [1, 2], "[2] do not exist"),
+        ("experiments/0/seeds", [0, 0], "planned twice"),
+        ("experiments", [], "at least 1 item"),
+        (f"{TRAIN}/loss", "ce", "needs exactly one class a clip"),
+        (f"{TRAIN}/select_by", "accuracy", "undefined for the multi-label data set"),
+        ("models", {"A_b": {}}, "String should match pattern"),
+        ("evaluation/target_rule", "some", "evaluation.target_rule"),
+    ],
+)
+def test_each_mistake_is_named(keys, value, message):
+    with pytest.raises(InputError) as error:
+        load(changed(keys, value))
+    assert message in str(error.value)
+    assert "config/README.md" in str(error.value)
+
+
+def test_all_mistakes_in_one_message():
+    raw = changed(f"{TRAIN}/epochs", -1)
+    raw["datasets"]["soundscapes"]["split"]["scheme"] = "random"
+    raw["extra"] = 1
+    with pytest.raises(InputError, match="3 problems"):
+        load(raw)
+
+
+def test_every_key_is_explained_in_the_readme():
+    schema = load(merged(DEFAULT)).model_json_schema()
+    readme = (REPO / "config" / "README.md").read_text()
+    keys = set(schema["properties"]).union(*(block.get("properties", {}) for block in schema["$defs"].values()))
+    missing = sorted(key for key in keys if key not in readme)
+    assert not missing
+
+
+def test_runs_are_folds_times_seeds():
+    raw = merged(REPO / "config" / "esc10.yaml")
+    raw["experiments"] = [{"dataset": "esc10", "model": "ssast-tiny-esc10", "seeds": [0, 1], "folds": [2, 5]}]
+    runs = Plan(load(raw)).runs
+    assert [(run.fold, run.seed) for run in runs] == [(2, 0), (5, 0), (2, 1), (5, 1)]
+    assert runs[0].folder == "results/esc10/ssast-tiny-esc10/fold2/seed0"
+
+
+def test_rules_see_only_what_they_depend_on():
+    plan = Plan(load(merged(DEFAULT)))
+    other = Plan(load(changed("datasets/soundscapes/split/seed", 7)))
+    assert plan.manifest_settings("soundscapes") == other.manifest_settings("soundscapes")
+    assert plan.split_settings("soundscapes") != other.split_settings("soundscapes")
+    assert plan.first_run("soundscapes", "ssast-tiny") == Run("soundscapes", "ssast-tiny", 1, 0)

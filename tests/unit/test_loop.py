@@ -1,0 +1,215 @@
+"""Training learns, and a stopped and resumed training equals an undisturbed one bit for bit."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from helpers import write_store
+from tymbal.config import Augment, Optimizer, StepSchedule, Training
+from tymbal.errors import InputError
+from tymbal.inference import mean_loss, predict, scores
+from tymbal.store import FeatureStore
+from tymbal.train.augment import Scale, augment
+from tymbal.train.data import Batch, ClipSet, epoch_order
+from tymbal.train.loop import Objective, fit
+from tymbal.train.optim import build_optimizer
+from tymbal.train.resume import Checkpoints
+
+N, T, F, C = 21, 12, 8, 3
+CPU = torch.device("cpu")
+
+
+class Net(nn.Module):
+    """Small enough to train in a moment, with parameter names as the real model's."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.patch_embed = nn.Linear(F, 16)
+        self.head = nn.Sequential(nn.LayerNorm(16), nn.Linear(16, C))
+
+    def forward(self, x):
+        return self.head(self.patch_embed(x).relu().mean(dim=1))
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Three classes, told apart by which mel bins are loud; lengths differ."""
+    rng = np.random.default_rng(0)
+    features = {}
+    for i in range(N):
+        frames = rng.normal(-8, 1, (rng.integers(6, 16), F))
+        frames[:, i % C] += 6
+        features[f"clip{i:02d}"] = frames
+    store = FeatureStore(write_store(tmp_path / "store", features))
+    labels = np.eye(C, dtype=np.float32)[np.arange(N) % C]
+    return ClipSet(store, tuple(features), labels, T, Scale(-8.0, 2.0, 0.0), CPU)
+
+
+def settings(**changes) -> Training:
+    return Training(
+        **{
+            "loss": "bce",
+            "epochs": 6,
+            "batch_size": 4,
+            "optimizer": Optimizer(lr=0.02, head_lr=2.0),
+            "schedule": StepSchedule(name="step", start=3, every=1),
+            "augment": Augment(time_mask=4, mixup=0.5, noise=True, roll=2),
+            **changes,
+        }
+    )
+
+
+def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run"):
+    """Train `Net`; `stop_after` interrupts it while that epoch is being validated."""
+    model = Net()
+    values = iter(range(1, 100))
+
+    def batches(epoch):
+        rng = np.random.default_rng([seed, epoch])
+        for x, n_frames, y in clips.batches(epoch_order(clips.labels, "none", seed, epoch), options.batch_size):
+            x, y = augment(x, n_frames, y, options.augment, clips.scale, rng)
+            yield Batch(x, n_frames, y)
+
+    def validate():
+        if next(values) == stop_after:
+            raise KeyboardInterrupt
+        logits = predict(model, clips, 8, None, "validation")
+        return {"val_loss": mean_loss(torch.from_numpy(logits), torch.from_numpy(clips.labels), "bce").item()}
+
+    objective = Objective(
+        batches=batches,
+        n_batches=-(-len(clips.clip_ids) // options.batch_size),
+        n_clips=len(clips.clip_ids),
+        loss=lambda batch: mean_loss(model(batch.x), batch.y, "bce"),
+        validate=validate,
+        select="val_loss",
+        larger_is_better=False,
+    )
+    optimizer = build_optimizer(model, options.optimizer, depth=1)
+    state = fit(model, objective, optimizer, options, Checkpoints(folder, fingerprint), CPU)
+    return model, state
+
+
+def same(a, b) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+TIMES = {"clips_per_s", "seconds"}
+
+
+def figures(state):
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in state.history]
+
+
+@pytest.mark.parametrize("changes", [{}, {"accumulate": 3}, {"optimizer": Optimizer(name="adamw", lr=0.02)}])
+def test_resumed_equals_undisturbed_bit_for_bit(clips, tmp_path, changes, caplog):
+    caplog.set_level(logging.INFO)
+    options = settings(**changes)
+    whole_model, whole = train(clips, tmp_path / "whole", options)
+    with pytest.raises(KeyboardInterrupt):
+        train(clips, tmp_path / "cut", options, stop_after=3)
+    with pytest.raises(KeyboardInterrupt):
+        train(clips, tmp_path / "cut", options, stop_after=2)  # epochs 3 and half of 4
+    cut_model, cut = train(clips, tmp_path / "cut", options)
+    assert "resuming after epoch 3" in caplog.text
+    assert figures(cut) == figures(whole)
+    assert same(cut_model, whole_model)
+
+
+def test_a_checkpoint_of_another_run_is_not_continued(clips, tmp_path, caplog):
+    options = settings(epochs=2)
+    fresh, _ = train(clips, tmp_path / "a", options, seed=1)
+    train(clips, tmp_path / "b", options, seed=0)
+    model, _ = train(clips, tmp_path / "b", options, seed=1, fingerprint="other")
+    assert "starting afresh" in caplog.text
+    assert same(model, fresh)
+
+
+def test_training_learns_and_keeps_the_best_epoch(clips, tmp_path):
+    model, state = train(
+        clips, tmp_path / "run", settings(epochs=15, schedule=StepSchedule(name="step", start=15, every=1))
+    )
+    losses = [row["val_loss"] for row in state.history]
+    assert losses[-1] < losses[0] / 2
+    assert state.best_epoch == int(np.argmin(losses)) + 1
+    logits = predict(model, clips, 8, None, "again")
+    assert (scores(logits, "bce").argmax(axis=1) == clips.labels.argmax(axis=1)).all()
+    value = mean_loss(torch.from_numpy(logits), torch.from_numpy(clips.labels), "bce").item()
+    assert value == min(losses)
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    assert names == {"last.safetensors", f"best-{state.best_epoch:04d}.safetensors"}
+
+
+def test_early_stopping_also_after_a_resume(clips, tmp_path):
+    options = settings(epochs=30, optimizer=Optimizer(lr=1e-12), augment=Augment(), early_stopping=2)
+    _, state = train(clips, tmp_path / "run", options)
+    assert state.epoch == state.best_epoch + 2 < 30
+    _, again = train(clips, tmp_path / "run", options)
+    assert again == state
+
+
+def test_accumulated_batches_equal_one_large_batch(clips, tmp_path):
+    clips = dataclasses.replace(clips, clip_ids=clips.clip_ids[:20], labels=clips.labels[:20])
+    options = {"augment": Augment(), "epochs": 1}
+    large, _ = train(clips, tmp_path / "large", settings(batch_size=20, **options))
+    small, _ = train(clips, tmp_path / "small", settings(batch_size=4, accumulate=5, **options))
+    for a, b in zip(large.parameters(), small.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
+
+
+def test_divergence_is_told_with_its_remedy(clips, tmp_path):
+    with pytest.raises(InputError, match=r"loss of epoch \d is (nan|inf).*Lower train\.optimizer\.lr"):
+        train(clips, tmp_path / "run", settings(optimizer=Optimizer(lr=1e30), augment=Augment()))
+
+
+def test_order_depends_on_seed_and_epoch_only():
+    labels = np.eye(C)[np.arange(N) % C]
+    first = epoch_order(labels, "none", 0, 1)
+    assert sorted(first) == list(range(N))
+    assert np.array_equal(first, epoch_order(labels, "none", 0, 1))
+    assert not np.array_equal(first, epoch_order(labels, "none", 0, 2))
+    assert not np.array_equal(first, epoch_order(labels, "none", 1, 1))
+
+
+def test_balanced_sampling_evens_out_classes():
+    labels = np.zeros((2000, 3))
+    labels[:, 0] = 1.0  # in every clip
+    labels[:100, 1] = 0.6  # 5 %
+    labels[100:110, 2] = 1.0  # 0.5 %
+    drawn = np.concatenate([epoch_order(labels, "balanced", 0, epoch) for epoch in range(20)])
+    share = (labels[drawn] > 0).mean(axis=0)
+    assert len(drawn) == 20 * 2000
+    assert share[1] == pytest.approx(1 / 3 + 100 / 2000 / 3, abs=0.02)
+    assert share[2] == pytest.approx(1 / 3 + 10 / 2000 / 3, abs=0.02)
+
+
+def test_batches_are_normalised_once_padded_and_read_in_order(clips):
+    seen = list(clips.in_order(4))
+    assert [len(batch.x) for batch in seen] == [4, 4, 4, 4, 4, 1]
+    x, n_frames, y = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    assert torch.equal(y, torch.from_numpy(clips.labels))
+    for i, clip in enumerate(clips.clip_ids):
+        frames = clips.store.frames(clip)[:T].astype(np.float32)
+        assert n_frames[i] == len(frames)
+        assert np.allclose(x[i, : len(frames)], (frames + 8.0) / 4.0, atol=1e-6)
+        assert (x[i, len(frames) :] == 0).all()
+
+
+def test_scores_are_probabilities():
+    logits = np.array([[0.0, 100.0, -100.0]], dtype=np.float32)
+    assert scores(logits, "bce")[0].tolist() == [0.5, 1.0, pytest.approx(0, abs=1e-30)]
+    assert scores(logits, "ce")[0].tolist() == [pytest.approx(0, abs=1e-30), 1.0, pytest.approx(0, abs=1e-30)]
+
+
+def test_loss_takes_logits_and_soft_labels():
+    perfect = torch.tensor([[20.0, -20.0]])
+    y = torch.tensor([[1.0, 0.0]])
+    assert mean_loss(perfect, y, "bce") < 1e-6  # not near ln 2, as with a sigmoid applied twice
+    assert mean_loss(perfect, y, "ce") < 1e-6
+    soft = torch.tensor([[0.6]])
+    assert mean_loss(torch.logit(soft), soft, "bce").item() == pytest.approx(-0.6 * np.log(0.6) - 0.4 * np.log(0.4))

@@ -1,0 +1,55 @@
+"""A digest of the code changes with logic, also that of imported modules, and with nothing else."""
+
+import pytest
+
+from tymbal import provenance
+from tymbal.provenance import code_digest
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package of two modules, the first importing the second inside a function."""
+    (tmp_path / "train.py").write_text(
+        '"""Train."""\n\ndef fit(x):\n    """Fit."""\n    from tymbal.loss import mse\n\n    return mse(x)  # why\n'
+    )
+    (tmp_path / "loss.py").write_text("def mse(x):\n    return x * x\n")
+    (tmp_path / "errors.py").write_text("TEXT = 'a'\n")
+    monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
+
+    def digest() -> str:
+        for cached in (provenance._tree, provenance._imports, provenance._logic):
+            cached.cache_clear()
+        return code_digest("train")
+
+    yield tmp_path, digest
+    monkeypatch.undo()
+    for cached in (provenance._tree, provenance._imports, provenance._logic):
+        cached.cache_clear()
+
+
+def test_comments_docstrings_and_format_do_not_count(package):
+    folder, digest = package
+    before = digest()
+    (folder / "train.py").write_text(
+        '"""Train a model."""\n\n\ndef fit(x):\n    """Fit."""\n    from tymbal.loss import mse\n    return mse( x )\n'
+    )
+    assert digest() == before
+
+
+def test_logic_of_an_imported_module_counts(package):
+    folder, digest = package
+    before = digest()
+    (folder / "loss.py").write_text("def mse(x):\n    return x * x / 2\n")
+    assert digest() != before
+
+
+def test_the_training_digest_reaches_the_model_and_leaves_out_plumbing():
+    closure = provenance._closure(("train.finetune",))
+    assert {"models.ssast", "models.vit", "train.loop", "store", "fbank"} <= closure
+    assert not closure & provenance.PLUMBING
+    assert not any(name.startswith("report") for name in closure)
+
+
+def test_an_unknown_module_is_our_mistake():
+    with pytest.raises(AssertionError, match="no module 'nothing'"):
+        code_digest("nothing")

@@ -1,0 +1,54 @@
+"""From a model and clips to logits and scores."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tymbal.progress import Progress
+from tymbal.train.data import ClipSet
+
+Loss = Literal["bce", "ce"]
+
+
+def mean_loss(logits: Tensor, y: Tensor, loss: Loss) -> Tensor:
+    """Loss of a batch, from logits.
+
+    Args:
+        logits: [B, C].
+        y: soft labels, [B, C]. For `ce` each row is a distribution (one class, or a mix of two by mixup).
+        loss: `bce` averages over clips and classes, `ce` over clips.
+    """
+    if loss == "bce":
+        return F.binary_cross_entropy_with_logits(logits, y)
+    return F.cross_entropy(logits, y)
+
+
+def scores(logits: np.ndarray, loss: Loss) -> np.ndarray:
+    """Probabilities in [0, 1] for logits [N, C]: sigmoid for `bce`, softmax for `ce`; float32."""
+    values = torch.from_numpy(logits).double()
+    probabilities = values.sigmoid() if loss == "bce" else values.softmax(dim=1)
+    return probabilities.float().numpy()
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, clips: ClipSet, batch_size: int, dtype: torch.dtype | None, what: str) -> np.ndarray:
+    """Logits of all clips in the order listed, [N, C] float32.
+
+    Args:
+        model: on the clips' device.
+        clips: N clips.
+        batch_size: clips at a time.
+        dtype: of autocast, None for float32.
+        what: name of the step in progress lines.
+    """
+    model.eval()
+    progress = Progress(what, len(clips.clip_ids), "clips")
+    logits = []
+    for batch in clips.in_order(batch_size):
+        with torch.autocast(clips.device.type, dtype=dtype, enabled=dtype is not None):
+            logits.append(model(batch.x).float().cpu())
+        progress.add(len(batch.x))
+    return torch.cat(logits).numpy()

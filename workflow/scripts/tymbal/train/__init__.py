@@ -1,0 +1,1 @@
+"""Fitting a model: data in batches, augmentation, optimiser, the loop, resuming."""

@@ -1,0 +1,248 @@
+"""Fine-tune a spectrogram transformer on the training clips of one fold; the validation clips choose the epoch."""
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from tymbal.config import Model, TargetRule
+from tymbal.devices import autocast_dtype, peak_memory_mb
+from tymbal.errors import InputError
+from tymbal.evaluate.metrics import evaluate, headline
+from tymbal.files import atomic, fingerprint, sha256, write_json
+from tymbal.inference import mean_loss, predict, scores
+from tymbal.ingest.manifest import class_names, labels, read_manifest
+from tymbal.models.checkpoints import ModelCard, load_ssast, save_model
+from tymbal.models.ssast import SIZES, SSAST, parameter_counts
+from tymbal.norm import NormStats
+from tymbal.provenance import environment, now
+from tymbal.runs import Run
+from tymbal.seeds import derive
+from tymbal.split import clip_ids, read_folds
+from tymbal.store import FeatureStore
+from tymbal.train.augment import Scale, augment
+from tymbal.train.data import Batch, ClipSet, epoch_order
+from tymbal.train.loop import Objective, fit
+from tymbal.train.optim import build_optimizer
+from tymbal.train.resume import Checkpoints
+
+log = logging.getLogger(__name__)
+
+THRESHOLD = 0.5  # of precision and recall in the history; evaluation has its own, whose change must not retrain
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files a training reads; `init` is an SSAST checkpoint, or None to start from scratch."""
+
+    manifest: Path
+    folds: Path
+    store: Path
+    norm: Path
+    init: Path | None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files a training writes, and the undeclared folder it resumes from."""
+
+    model: Path  # safetensors
+    card: Path  # JSON
+    history: Path  # CSV
+    run: Path  # JSON
+    checkpoints: Path
+
+
+def finetune(
+    inputs: Inputs,
+    outputs: Outputs,
+    run: Run,
+    settings: Model,
+    target_rule: TargetRule,
+    single_label: bool,
+    code: str,
+    device: torch.device,
+) -> None:
+    """Train one model on one fold with one seed.
+
+    Args:
+        inputs: what to read.
+        outputs: what to write.
+        run: data set, model, fold and seed.
+        settings: of the model variant.
+        target_rule: which soft labels count as positive in the validation metrics.
+        single_label: exactly one class a clip; accuracy is then defined.
+        code: digest of the code that trains, part of the checkpoints' fingerprint.
+        device: where to train.
+
+    Raises:
+        InputError: data and settings do not fit together, the starting weights do not fit the model, the
+            selecting metric is undefined on the validation clips, or training diverged.
+    """
+    started = now()
+    manifest = read_manifest(inputs.manifest)
+    classes = class_names(manifest)
+    store = FeatureStore(inputs.store)
+    norm = NormStats.read(inputs.norm)
+    scale = Scale(norm.mean, norm.std, pad_value(settings.padding, norm))
+    train, val = (
+        _clips(manifest, read_folds(inputs.folds), run.fold, part, store, settings, scale, device)
+        for part in ("train", "val")
+    )
+
+    generator = torch.Generator().manual_seed(derive(run.seed, "init"))
+    model = SSAST(settings.net, store.state.n_mels, len(classes), generator)
+    start = None
+    if inputs.init is not None:
+        start = load_ssast(inputs.init, model, settings.net, store.state.n_mels)
+        log.info("starting weights: %s", dataclasses.asdict(start))
+    model.to(device)
+    counts = parameter_counts(model)
+    log.info("parameters: %s", counts)
+    dtype = autocast_dtype(settings.train.precision, device)
+    log.info(
+        "training on %s in %s: %d clips, validation: %d", device, dtype or torch.float32, *map(_size, (train, val))
+    )
+    log.info("applied: %s", settings.train.model_dump(mode="json"))
+    activation = predict(model, dataclasses.replace(val, clip_ids=val.clip_ids[:1]), 1, dtype, "first clip")
+
+    description = {
+        "run": run._asdict(),
+        "model": settings.model_dump(mode="json"),
+        "target_rule": target_rule,
+        "train": _content(manifest, train),
+        "val": _content(manifest, val),
+        "classes": classes,
+        "norm": dataclasses.asdict(norm),
+        "init": None if start is None else start.sha256,
+        "code": code,
+    }
+    optimizer = build_optimizer(model, settings.train.optimizer, SIZES[settings.net.size].depth)
+    checkpoints = Checkpoints(outputs.checkpoints, fingerprint(description))
+    objective = _objective(model, train, val, classes, settings, target_rule, single_label, run.seed, dtype)
+    state = fit(model, objective, optimizer, settings.train, checkpoints, device)
+
+    card = ModelCard(
+        net=settings.net.model_dump(mode="json"),
+        n_mels=store.state.n_mels,
+        classes=tuple(classes),
+        mean=norm.mean,
+        std=norm.std,
+        padding=settings.padding,
+        frontend=store.state.to_json(),
+        loss=settings.train.loss,
+        provenance={**run._asdict(), "code": code, "fingerprint": checkpoints.fingerprint},
+    )
+    save_model(outputs.model, outputs.card, model, card)
+    with atomic(outputs.history) as partial:
+        table = pd.DataFrame(state.history)
+        table["best"] = (table["epoch"] == state.best_epoch).astype(int)
+        table.to_csv(partial, index=False)
+    write_json(
+        outputs.run,
+        {
+            **description,
+            "best_epoch": state.best_epoch,
+            "epochs": state.epoch,
+            "n_train": _size(train),
+            "n_val": _size(val),
+            "parameters": counts,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "precision": str(dtype or torch.float32).removeprefix("torch."),
+            "output_dtype": str(activation.dtype).removeprefix("torch."),
+            "peak_memory_mb": round(peak_memory_mb(device), 1),
+            "minutes": round(state.seconds / 60, 3),
+            "init": "scratch" if start is None else dataclasses.asdict(start),
+            "started": started,
+            "ended": now(),
+            "model_sha256": sha256(outputs.model),
+            "environment": environment(),
+        },
+    )
+    checkpoints.remove()
+
+
+def pad_value(padding: str, norm: NormStats) -> float:
+    """Padding in normalised units: 0, the mean; or zeros in log-mel, as the released checkpoints saw it."""
+    return 0.0 if padding == "mean" else -norm.mean / (2 * norm.std)
+
+
+def _clips(
+    manifest: pd.DataFrame,
+    folds: pd.DataFrame,
+    fold: int,
+    part: str,
+    store: FeatureStore,
+    settings: Model,
+    scale: Scale,
+    device: torch.device,
+) -> ClipSet:
+    ids = clip_ids(folds, fold, part)
+    if not ids:
+        raise InputError(f"fold {fold} has no clips in part {part!r}; check the data set's split settings")
+    rows = manifest.set_index("clip_id").index.get_indexer(ids)
+    return ClipSet(store, tuple(ids), labels(manifest)[rows], settings.net.n_frames, scale, device)
+
+
+def _objective(
+    model: SSAST,
+    train: ClipSet,
+    val: ClipSet,
+    classes: list[str],
+    settings: Model,
+    target_rule: TargetRule,
+    single_label: bool,
+    seed: int,
+    dtype: torch.dtype | None,
+) -> Objective:
+    options = settings.train
+
+    def batches(epoch: int) -> Iterator[Batch]:
+        order = epoch_order(train.labels, options.sampling, seed, epoch)
+        rng = np.random.default_rng(derive(seed, "augment", epoch))
+        for x, n_frames, y in train.batches(order, options.batch_size):
+            x, y = augment(x, n_frames, y, options.augment, train.scale, rng)
+            yield Batch(x, n_frames, y)
+
+    def loss(batch: Batch) -> Tensor:
+        return mean_loss(model(batch.x).float(), batch.y, options.loss)
+
+    def validate() -> dict[str, Any]:
+        logits = predict(model, val, options.batch_size, dtype, "validation")
+        rows = evaluate(scores(logits, options.loss), val.labels, classes, target_rule, THRESHOLD, single_label)
+        value = mean_loss(torch.from_numpy(logits), torch.from_numpy(val.labels), options.loss).item()
+        columns = {f"val_{name}": figure for name, figure in headline(rows).items()}
+        columns |= {"val_loss": value, "threshold": THRESHOLD}
+        if columns[f"val_{options.select_by}"] is None:
+            raise InputError(
+                f"train.select_by is {options.select_by!r}, which is undefined on the validation clips: no class has "
+                "both positive and negative clips there. Give validation a larger share, or select by loss."
+            )
+        return columns
+
+    return Objective(
+        batches=batches,
+        n_batches=-(-len(train.clip_ids) // options.batch_size),
+        n_clips=len(train.clip_ids),
+        loss=loss,
+        validate=validate,
+        select=f"val_{options.select_by}",
+        larger_is_better=options.select_by != "loss",
+    )
+
+
+def _size(clips: ClipSet) -> int:
+    return len(clips.clip_ids)
+
+
+def _content(manifest: pd.DataFrame, clips: ClipSet) -> str:
+    """Fingerprint of the clips' audio and labels, in the order used."""
+    hashes = manifest.set_index("clip_id").loc[list(clips.clip_ids), "sha256"].tolist()
+    return fingerprint([hashes, clips.labels.tolist()])

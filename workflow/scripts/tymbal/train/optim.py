@@ -1,0 +1,63 @@
+"""Parameter groups, optimisers and learning-rate schedules."""
+
+import math
+
+import torch
+from torch import nn
+
+from tymbal.config import CosineSchedule, Optimizer, StepSchedule
+from tymbal.models.ssast import layer_of
+
+
+def build_optimizer(model: nn.Module, settings: Optimizer, depth: int) -> torch.optim.Optimizer:
+    """Adam or AdamW with one parameter group for each learning rate.
+
+    A parameter's rate is `lr`, times `head_lr` in the classification head, times `layer_decay` once for every
+    layer above it in the backbone. Each group keeps its factor as `scale`; `set_rate` multiplies by it.
+
+    Args:
+        model: its parameter names tell the layer.
+        settings: rates, decay and moments.
+        depth: number of transformer blocks.
+    """
+    groups: dict[float, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if name.startswith("head."):
+            scale = settings.head_lr
+        else:
+            scale = settings.layer_decay ** (depth + 1 - layer_of(name, depth))
+        groups.setdefault(scale, []).append(parameter)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.name]
+    return kind(
+        [{"params": parameters, "lr": settings.lr * scale, "scale": scale} for scale, parameters in groups.items()],
+        betas=settings.betas,
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group `rate` times its own scale."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["scale"]
+
+
+def rate_factor(schedule: StepSchedule | CosineSchedule, step: int, steps_per_epoch: int, epochs: int) -> float:
+    """The factor on the learning rate at one optimiser step: a pure function, so nothing has to be resumed.
+
+    Args:
+        schedule: `step` holds the rate for the epochs 1..start, then multiplies by gamma after epochs start,
+            start + every, ... (SSAST's recipe); `cosine` falls to zero at the end of training. Both begin with a
+            linear warm-up over `warmup_steps`.
+        step: counted from 0 over the whole training.
+        steps_per_epoch: optimiser steps in one epoch.
+        epochs: planned number of epochs.
+    """
+    warmup = min(1.0, (step + 1) / (schedule.warmup_steps + 1))
+    if isinstance(schedule, StepSchedule):
+        epoch = step // steps_per_epoch + 1
+        times = 0 if epoch <= schedule.start else 1 + (epoch - schedule.start - 1) // schedule.every
+        return warmup * schedule.gamma**times
+    total = steps_per_epoch * epochs
+    done = max(0, step - schedule.warmup_steps) / max(1, total - schedule.warmup_steps)
+    return warmup * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
