@@ -1,0 +1,43 @@
+"""Tymbal: recordings -> manifest -> split -> fbank -> statistics -> fine-tuning -> evaluation -> report."""
+
+from snakemake.utils import min_version
+
+min_version("9.25")
+
+
+configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/finetune.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+onstart:
+    logger.info(f"Planned:\n{plan.sentence()}\nLogs: logs/<rule>/; results: results/")
+
+
+onsuccess:
+    logger.info("Done. Report: results/report/index.html; tables: results/summary/")
+
+
+onerror:
+    logger.info(
+        "Failed. Look for 'Error in rule' above; each rule's own words are in logs/<rule>/"
+    )
+
+
+rule all:
+    """The report and every table and figure behind it."""
+    default_target: True
+    input:
+        "results/report/index.html",
+        "results/summary/config.yaml",
+        rules.metrics.input,
+        rules.figures.input,

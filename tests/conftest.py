@@ -1,0 +1,34 @@
+"""A clean checkout for tests that type what a user types."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from helpers import REPO, Checkout
+
+
+@pytest.fixture(scope="session")
+def clean_checkout(tmp_path_factory) -> Path:
+    """The project's files as a fresh clone has them, without results or caches."""
+    folder = tmp_path_factory.mktemp("checkout") / "tymbal"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        source, target = REPO / name, folder / name
+        if source.is_symlink() or source.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target, follow_symlinks=False)
+    return folder
+
+
+@pytest.fixture
+def checkout(clean_checkout, tmp_path) -> Checkout:
+    """A checkout of one test's own."""
+    return Checkout.copied(clean_checkout, tmp_path / "tymbal")

@@ -1,0 +1,25 @@
+"""The configuration, checked before anything else, and the plan made from it that all rule files look things up in."""
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(workflow.basedir) / "workflow" / "scripts"))
+
+from tymbal.config import load
+from tymbal.errors import InputError
+from tymbal.provenance import code_digest
+from tymbal.report.catalog import FIGURES
+from tymbal.runs import Plan
+
+try:
+    plan = Plan(load(config))
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+
+wildcard_constraints:
+    dataset="|".join(plan.config.datasets),
+    frontend="|".join(plan.config.frontends),
+    model="|".join(plan.config.models),
+    fold=r"\d+",
+    seed=r"\d+",

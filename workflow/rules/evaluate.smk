@@ -1,0 +1,100 @@
+"""From trained models to predictions and metrics on test clips, and the summary tables that figures read.
+
+Makes predictions.csv and metrics.json in each run's folder, and results/summary/.
+"""
+
+
+rule evaluate:
+    """Scores of every test clip of the fold, and the metrics made from them."""
+    input:
+        model=f"{RUN}/model.safetensors",
+        card=f"{RUN}/model.json",
+        manifest="results/{dataset}/manifest.csv",
+        folds="results/{dataset}/folds.csv",
+        store=lambda wildcards: plan.store(wildcards.dataset, wildcards.model),
+    output:
+        predictions=f"{RUN}/predictions.csv",
+        metrics=f"{RUN}/metrics.json",
+    log:
+        "logs/evaluate/{dataset}/{model}/fold{fold}/seed{seed}.log",
+    benchmark:
+        "benchmarks/evaluate/{dataset}/{model}/fold{fold}/seed{seed}.jsonl"
+    threads: 4
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        evaluation=plan.config.evaluation.model_dump(mode="json"),
+        single_label=lambda wildcards: plan.single_label(wildcards.dataset),
+        code=code_digest("evaluate.scoring"),
+    script:
+        "../scripts/evaluate.py"
+
+
+rule collect_summary:
+    """Long tables over all runs: all that figures and the report read."""
+    input:
+        metrics=[f"{run.folder}/metrics.json" for run in plan.runs],
+        predictions=[f"{run.folder}/predictions.csv" for run in plan.runs],
+        histories=[f"{run.folder}/history.csv" for run in plan.runs],
+        runs=[f"{run.folder}/run.json" for run in plan.runs],
+        balances=[f"results/{dataset}/folds_balance.csv" for dataset in plan.datasets],
+    output:
+        metrics="results/summary/metrics.csv",
+        curves="results/summary/curves.csv",
+        pr_curves="results/summary/pr_curves.csv",
+        confusion="results/summary/confusion.csv",
+        balance="results/summary/balance.csv",
+        runs="results/summary/runs.csv",
+    log:
+        "logs/collect_summary.log",
+    benchmark:
+        "benchmarks/collect_summary.jsonl"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        runs=[tuple(run) for run in plan.runs],
+        datasets=plan.datasets,
+        code=code_digest("evaluate.summary"),
+    script:
+        "../scripts/collect_summary.py"
+
+
+rule pick_examples:
+    """Spectrograms of a few test clips, from the best to the worst predicted, of the first run of a model."""
+    input:
+        predictions=lambda wildcards: f"{plan.first_run(wildcards.dataset, wildcards.model).folder}/predictions.csv",
+        store=lambda wildcards: plan.store(wildcards.dataset, wildcards.model),
+    output:
+        examples="results/summary/examples/{dataset}/{model}.npz",
+    log:
+        "logs/pick_examples/{dataset}/{model}.log",
+    benchmark:
+        "benchmarks/pick_examples/{dataset}/{model}.jsonl"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code_digest("evaluate.summary"),
+    script:
+        "../scripts/pick_examples.py"
+
+
+rule record_config:
+    """The validated configuration with defaults filled in."""
+    output:
+        config="results/summary/config.yaml",
+    log:
+        "logs/record_config.log",
+    localrule: True
+    params:
+        config=plan.config.model_dump(mode="json"),
+    script:
+        "../scripts/record_config.py"
+
+
+rule metrics:
+    """All metrics planned, as one long table."""
+    input:
+        "results/summary/metrics.csv",

@@ -1,0 +1,106 @@
+"""Figures and the report page. They read results/summary/ only, so they can be redrawn without any model.
+
+`make figures` runs the rules of this file and no other.
+"""
+
+SUMMARY = {
+    "metrics": "results/summary/metrics.csv",
+    "curves": "results/summary/curves.csv",
+    "pr_curves": "results/summary/pr_curves.csv",
+    "confusion": "results/summary/confusion.csv",
+    "balance": "results/summary/balance.csv",
+    "runs": "results/summary/runs.csv",
+}
+
+
+rule plot_model_figure:
+    """One kind of figure for one model on one data set."""
+    input:
+        **SUMMARY,
+        examples="results/summary/examples/{dataset}/{model}.npz",
+    output:
+        figure=report(
+            "results/figures/{dataset}/{model}/{figure}.svg",
+            caption="../report/figure.rst",
+            category="{dataset}",
+            subcategory="{model}",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        "logs/plot_model_figure/{dataset}/{model}/{figure}.log",
+    benchmark:
+        "benchmarks/plot_model_figure/{dataset}/{model}/{figure}.jsonl"
+    wildcard_constraints:
+        figure="|".join(
+            key for key, figure in FIGURES.items() if figure.scope == "model"
+        ),
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        caption=lambda wildcards: FIGURES[wildcards.figure].caption,
+        code=code_digest("report.figures"),
+    script:
+        "../scripts/plot_figure.py"
+
+
+rule plot_dataset_figure:
+    """One kind of figure for a data set."""
+    input:
+        **SUMMARY,
+    output:
+        figure=report(
+            "results/figures/{dataset}/{figure}.svg",
+            caption="../report/figure.rst",
+            category="{dataset}",
+            subcategory="data",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        "logs/plot_dataset_figure/{dataset}/{figure}.log",
+    benchmark:
+        "benchmarks/plot_dataset_figure/{dataset}/{figure}.jsonl"
+    wildcard_constraints:
+        figure="|".join(
+            key for key, figure in FIGURES.items() if figure.scope == "dataset"
+        ),
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        caption=lambda wildcards: FIGURES[wildcards.figure].caption,
+        code=code_digest("report.figures"),
+    script:
+        "../scripts/plot_figure.py"
+
+
+rule figures:
+    """All figures."""
+    input:
+        plan.figures(FIGURES),
+
+
+rule write_report:
+    """One self-contained page with every number and figure."""
+    input:
+        **SUMMARY,
+        figures=plan.figures(FIGURES),
+    output:
+        page=report(
+            "results/report/index.html",
+            caption="../report/page.rst",
+            category="report",
+        ),
+    log:
+        "logs/write_report.log",
+    benchmark:
+        "benchmarks/write_report.jsonl"
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        pairs=plan.pairs,
+        datasets={name: plan.split_settings(name) for name in plan.datasets},
+        code=code_digest("report.page"),
+    script:
+        "../scripts/write_report.py"

@@ -1,0 +1,20 @@
+"""Compute the log-mel features of a data set."""
+
+from pathlib import Path
+
+from tymbal.smk import step
+
+if __name__ == "__main__":
+    with step(snakemake):
+        from tymbal.config import Frontend
+        from tymbal.ingest.manifest import read_manifest
+        from tymbal.store import compute_store
+
+        compute_store(
+            read_manifest(Path(snakemake.input.manifest)),
+            {name: Path(folder) for name, folder in snakemake.params.roots.items()},
+            Frontend(**snakemake.params.frontend),
+            out=Path(snakemake.output.store),
+            work=Path(snakemake.params.work),
+            threads=snakemake.threads,
+        )
