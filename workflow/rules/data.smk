@@ -44,7 +44,7 @@ rule prepare_manifest:
     params:
         dataset=lambda wildcards: plan.manifest_settings(wildcards.dataset),
         roots=lambda wildcards: plan.roots(wildcards.dataset),
-        code=code_digest("ingest.manifest"),
+        code=code_digest("ingest.prepare"),
     script:
         "../scripts/prepare_manifest.py"
 

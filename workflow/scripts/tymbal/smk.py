@@ -31,7 +31,7 @@ def step(snakemake: Any) -> Iterator[None]:
     os.environ.setdefault("MPLCONFIGDIR", str(caches / "matplotlib"))
 
     started = time.monotonic()
-    log.info("tymbal %s, rule %s, %d threads", tymbal.__version__, snakemake.rule, snakemake.threads)
+    log.info("tymbal %s, rule %s, threads: %d", tymbal.__version__, snakemake.rule, snakemake.threads)
     for name, path in _named(snakemake.input):
         log.info("input %s: %s", name, _describe(path))
     for name, value in snakemake.params.items():
@@ -62,6 +62,7 @@ def _redirect(path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:  # by descriptor: compiled libraries print there too
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
     logging.basicConfig(
         level=logging.INFO,
         stream=sys.stderr,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from tymbal.config import Training
 from tymbal.devices import autocast_dtype
@@ -72,7 +73,7 @@ def fit(
         InputError: the loss is not finite any more.
     """
     dtype = autocast_dtype(settings.precision, device)
-    scaler = torch.amp.GradScaler(device.type, enabled=dtype is torch.float16)
+    scaler = GradScaler(device.type, enabled=dtype is torch.float16)
     state = checkpoints.load(model, optimizer, device)
     if state.scaler:
         scaler.load_state_dict(state.scaler)

@@ -1,0 +1,91 @@
+"""What happens around a script's one library call, in a process of its own as under Snakemake."""
+
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from helpers import REPO
+
+DRIVER = """
+import sys, types
+sys.path.insert(0, {library!r})
+from tymbal.smk import step
+
+class Named(dict):
+    __getattr__ = dict.__getitem__
+
+snakemake = types.SimpleNamespace(
+    log=[{log!r}], threads=1, rule="demo", input=Named(table={table!r}), output=Named(made={made!r}),
+    params=Named(epochs=2), wildcards=Named(dataset="a", model="b", fold="2", seed="0"),
+)
+with step(snakemake):
+{body}
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a body inside `step`; gives (exit status, terminal, log)."""
+    (tmp_path / "table.csv").write_text("x" * 2000)
+
+    def inner(body: str):
+        text = DRIVER.format(
+            library=str(REPO / "workflow" / "scripts"),
+            log=str(tmp_path / "logs" / "demo.log"),
+            table=str(tmp_path / "table.csv"),
+            made=str(tmp_path / "made"),
+            body=textwrap.indent(textwrap.dedent(body), "    "),
+        )
+        environment = {**os.environ, "OMP_NUM_THREADS": "2"}
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, env=environment)
+        return done.returncode, done.stdout + done.stderr, (tmp_path / "logs" / "demo.log").read_text()
+
+    return inner
+
+
+def test_log_tells_inputs_parameters_and_time(run):
+    status, terminal, log = run("print('said')\nimport warnings; warnings.warn('careful')")
+    assert status == 0
+    assert terminal == ""
+    assert "rule demo, threads: 1" in log
+    assert "table.csv (0.002 MB)" in log
+    assert "parameter epochs: 2" in log
+    assert "said" in log
+    assert "careful" in log
+    assert "finished in" in log
+
+
+def test_a_users_mistake_is_told_without_a_traceback(run):
+    status, _, log = run(
+        "from tymbal.errors import InputError\nraise InputError('tags.csv, row 7: found 2, expected 0 or 1')"
+    )
+    assert status == 1
+    assert "ERROR tags.csv, row 7" in log
+    assert "Traceback" not in log
+    assert "finished" not in log
+
+
+def test_our_mistake_comes_with_a_traceback(run):
+    status, _, log = run("{}['missing']")
+    assert status == 1
+    assert "Traceback" in log
+    assert "KeyError: 'missing'" in log
+
+
+def test_progress_reaches_the_terminal_and_the_log(run):
+    _, terminal, log = run("from tymbal.progress import track\nfor _ in track(range(3), 'fbank', 'clips'): pass")
+    assert terminal.startswith("fbank 3/3 clips")
+    assert "fbank 3/3 clips" in log
+
+
+def test_threads_are_limited_before_libraries_are_imported(run):
+    _, _, log = run("import torch\nprint('threads', torch.get_num_threads())")
+    assert "threads 1" in log
+
+
+def test_wildcards_name_the_run(run):
+    _, _, log = run("from tymbal.smk import run_of\nprint(run_of(snakemake.wildcards))")
+    assert "Run(dataset='a', model='b', fold=2, seed=0)" in log
