@@ -1,0 +1,161 @@
+"""Fine-tuning and scoring as the rules call them: files in, files out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from helpers import write_store
+
+from tymbal.config import Evaluation, Model
+from tymbal.errors import InputError
+from tymbal.evaluate import scoring
+from tymbal.ingest.manifest import LABEL, write_manifest
+from tymbal.norm import fit_norm
+from tymbal.runs import Run
+from tymbal.store import FeatureStore
+from tymbal.train.finetune import Inputs, Outputs, finetune, pad_value
+
+CPU = torch.device("cpu")
+RUN = Run("field", "ssast-test", 1, 0)
+CLASSES = ["Owl", "蟬"]
+
+
+def settings(**train) -> Model:
+    return Model(
+        frontend="fbank32",
+        net={"arch": "ssast", "patch": (32, 8), "stride": (32, 8), "n_frames": 16},
+        train={
+            "loss": "bce",
+            "epochs": 2,
+            "batch_size": 6,
+            "optimizer": {"lr": 0.001},
+            "schedule": {"name": "cosine"},
+            "augment": {"mixup": 0.5, "time_mask": 4},
+            **train,
+        },
+    )
+
+
+@pytest.fixture
+def data(tmp_path) -> Inputs:
+    """18 clips of two classes, six a part."""
+    rng = np.random.default_rng(0)
+    rows, features = [], {}
+    for i in range(18):
+        name = f"clip{i:02d}"
+        features[name] = rng.normal(-8 + 3 * (i % 2), 1, (rng.integers(8, 20), 32))
+        label = {f"{LABEL}{c}": w for c, w in zip(CLASSES, (i % 2, 0.6 * ((i + 1) % 2)), strict=True)}
+        rows.append({"clip_id": name, "root": "data", "path": f"{name}.wav", "recording": f"r{i // 2}", "site": "S1"})
+        rows[-1] |= {"fold": "", "duration_s": 1.0, "sample_rate": 16000, "channels": 1, "sha256": f"hash{i}", **label}
+    write_manifest(pd.DataFrame(rows), tmp_path / "manifest.csv")
+    parts = np.repeat(["train", "val", "test"], 6)
+    folds = pd.DataFrame({"fold": 1, "clip_id": list(features), "part": parts})
+    folds.to_csv(tmp_path / "folds.csv", index=False)
+    store = write_store(tmp_path / "fbank", features)
+    fit_norm(FeatureStore(store), list(features)[:6]).write(tmp_path / "norm.json")
+    return Inputs(tmp_path / "manifest.csv", tmp_path / "folds.csv", store, tmp_path / "norm.json", None)
+
+
+def outputs(folder: Path) -> Outputs:
+    names = ("model.safetensors", "model.json", "history.csv", "run.json", "checkpoints")
+    return Outputs(*(folder / name for name in names))
+
+
+def train(data, folder, model=None, run=RUN) -> Outputs:
+    made = outputs(folder)
+    finetune(data, made, run, model or settings(), "any", False, "code", CPU)
+    return made
+
+
+def score(data, made, folder, evaluation=None) -> tuple[pd.DataFrame, dict]:
+    inputs = scoring.Inputs(made.model, made.card, data.manifest, data.folds, data.store)
+    predictions, metrics = folder / "predictions.csv", folder / "metrics.json"
+    scoring.score_test(inputs, predictions, metrics, RUN, evaluation or Evaluation(), False, CPU)
+    return pd.read_csv(predictions), json.loads(metrics.read_text())
+
+
+def test_training_writes_a_model_that_scores_the_test_clips(data, tmp_path):
+    made = train(data, tmp_path / "run")
+    predictions, metrics = score(data, made, tmp_path)
+    assert predictions["clip_id"].tolist() == [f"clip{i}" for i in range(12, 18)]
+    assert predictions["label:蟬"].tolist() == [0.6, 0, 0.6, 0, 0.6, 0]
+    assert predictions[["score:Owl", "score:蟬"]].to_numpy().max() <= 1
+    assert metrics["n_clips"] == 6
+    assert metrics["n_recordings"] == 3
+    assert {row["class"] for row in metrics["rows"] if row["metric"] == "AP"} == set(CLASSES)
+
+    history = pd.read_csv(made.history)
+    assert history["epoch"].tolist() == [1, 2]
+    assert history["best"].sum() == 1
+    columns = {"lr", "head_lr", "train_loss", "val_loss", "val_mAP", "val_AUC", "val_dprime"}
+    assert columns | {"val_precision", "val_recall", "threshold", "clips_per_s"} <= set(history.columns)
+
+    record = json.loads(made.run.read_text())
+    assert record["n_train"] == record["n_val"] == 6
+    assert record["output_dtype"] == "float32"
+    assert not made.checkpoints.exists()
+
+
+def test_the_same_seed_gives_the_same_model(data, tmp_path):
+    first, second = train(data, tmp_path / "a"), train(data, tmp_path / "b")
+    assert first.model.read_bytes() == second.model.read_bytes()
+    other = train(data, tmp_path / "c", run=RUN._replace(seed=1))
+    assert other.model.read_bytes() != first.model.read_bytes()
+
+
+def test_padding_is_recorded_and_reaches_the_scores(data, tmp_path):
+    made = train(data, tmp_path / "run")
+    before, _ = score(data, made, tmp_path)
+    card = json.loads(made.card.read_text())
+    assert card["padding"] == "mean"
+    card["padding"] = "original"
+    made.card.write_text(json.dumps(card))
+    after, _ = score(data, made, tmp_path)
+    assert not np.allclose(before["score:Owl"], after["score:Owl"])
+
+
+def test_original_padding_is_a_zero_in_log_mel(data):
+    norm = fit_norm(FeatureStore(data.store), ["clip00"])
+    assert pad_value("mean", norm) == 0
+    assert pad_value("original", norm) * 2 * norm.std + norm.mean == pytest.approx(0)
+
+
+def test_threshold_and_target_rule_are_those_named(data, tmp_path):
+    made = train(data, tmp_path / "run")
+    _, metrics = score(data, made, tmp_path, Evaluation(target_rule="main", threshold=0.01))
+    assert (metrics["target_rule"], metrics["threshold"]) == ("main", 0.01)
+    by_class = {row["class"]: row for row in metrics["rows"] if row["metric"] == "AP"}
+    assert by_class["Owl"]["n_pos"] == 3
+    assert by_class["蟬"]["value"] is None  # its weights are 0.6: no main tag
+    assert "not evaluable" in by_class["蟬"]["note"]
+
+
+def test_scores_refuse_other_classes_and_other_features(data, tmp_path):
+    made = train(data, tmp_path / "run")
+    manifest = pd.read_csv(data.manifest)
+    write_manifest(manifest[[*manifest.columns[:-2], "label:蟬", "label:Owl"]], data.manifest)
+    with pytest.raises(InputError, match="Owl"):
+        score(data, made, tmp_path)
+    write_manifest(manifest, data.manifest)
+    state = json.loads((data.store / "state.json").read_text())
+    (data.store / "state.json").write_text(json.dumps(state | {"sample_rate": 48000}))
+    with pytest.raises(InputError, match="sample_rate: found 48000, expected 16000"):
+        score(data, made, tmp_path)
+
+
+def test_an_undefined_selection_metric_is_told(data, tmp_path):
+    manifest = pd.read_csv(data.manifest)
+    manifest.loc[6:11, ["label:Owl", "label:蟬"]] = [1.0, 0.0]
+    write_manifest(manifest, data.manifest)
+    with pytest.raises(InputError, match=r"select_by is 'AUC', which is undefined on the validation clips"):
+        train(data, tmp_path / "run", settings(select_by="AUC"))
+
+
+def test_an_empty_part_is_told(data, tmp_path):
+    folds = pd.read_csv(data.folds)
+    folds[folds["part"] != "val"].to_csv(data.folds, index=False)
+    with pytest.raises(InputError, match="fold 1 has no clips in part 'val'"):
+        train(data, tmp_path / "run")
