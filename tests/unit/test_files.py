@@ -56,11 +56,11 @@ def test_a_long_list_of_problems_is_counted():
 
 def test_progress_tells_items_rate_and_time_left(caplog):
     caplog.set_level("INFO")
-    progress = Progress("fbank", 4, "clips", every_s=0)
+    progress = Progress("fbank", 5, "clips", done=1, every_s=0)
     progress.start -= 2.0
     progress.add(2)
     progress.add(2)
     first, last = caplog.messages
-    assert first.startswith("fbank 2/4 clips, 1.0/s, 2 s left")
-    assert last.startswith("fbank 4/4 clips")
+    assert first.startswith("fbank 3/5 clips, 1.0/s, 2 s left")
+    assert last.startswith("fbank 5/5 clips")
     assert "done in 2 s" in last

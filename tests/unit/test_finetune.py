@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from helpers import write_store
 
+from helpers import write_store
 from tymbal.config import Evaluation, Model
 from tymbal.errors import InputError
 from tymbal.evaluate import scoring

@@ -78,7 +78,7 @@ def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run"):
     def validate():
         if next(values) == stop_after:
             raise KeyboardInterrupt
-        logits = predict(model, clips, 8, None, "validation")
+        logits = predict(model, clips, 8, None)
         return {"val_loss": mean_loss(torch.from_numpy(logits), torch.from_numpy(clips.labels), "bce").item()}
 
     objective = Objective(
@@ -137,7 +137,7 @@ def test_training_learns_and_keeps_the_best_epoch(clips, tmp_path):
     losses = [row["val_loss"] for row in state.history]
     assert losses[-1] < losses[0] / 2
     assert state.best_epoch == int(np.argmin(losses)) + 1
-    logits = predict(model, clips, 8, None, "again")
+    logits = predict(model, clips, 8, None)
     assert (scores(logits, "bce").argmax(axis=1) == clips.labels.argmax(axis=1)).all()
     value = mean_loss(torch.from_numpy(logits), torch.from_numpy(clips.labels), "bce").item()
     assert value == min(losses)

@@ -34,7 +34,9 @@ def scores(logits: np.ndarray, loss: Loss) -> np.ndarray:
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, clips: ClipSet, batch_size: int, dtype: torch.dtype | None, what: str) -> np.ndarray:
+def predict(
+    model: nn.Module, clips: ClipSet, batch_size: int, dtype: torch.dtype | None, what: str | None = None
+) -> np.ndarray:
     """Logits of all clips in the order listed, [N, C] float32.
 
     Args:
@@ -42,13 +44,14 @@ def predict(model: nn.Module, clips: ClipSet, batch_size: int, dtype: torch.dtyp
         clips: N clips.
         batch_size: clips at a time.
         dtype: of autocast, None for float32.
-        what: name of the step in progress lines.
+        what: name of the step in progress lines; None for a step within another that has them.
     """
     model.eval()
-    progress = Progress(what, len(clips.clip_ids), "clips")
+    progress = Progress(what, len(clips.clip_ids), "clips") if what else None
     logits = []
     for batch in clips.in_order(batch_size):
         with torch.autocast(clips.device.type, dtype=dtype, enabled=dtype is not None):
             logits.append(model(batch.x).float().cpu())
-        progress.add(len(batch.x))
+        if progress:
+            progress.add(len(batch.x))
     return torch.cat(logits).numpy()

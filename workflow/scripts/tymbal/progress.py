@@ -16,21 +16,21 @@ terminal: TextIO | None = None
 class Progress:
     """Counts items and reports at most every `every_s` seconds, and once at the end.
 
-    Example line: `fbank 480/1999 clips, 96.3/s, 16 s left`.
+    Example line: `fbank 480/1999 clips, 96.3/s, 16 s left`. A step that is resumed begins with items `done` before.
     """
 
-    def __init__(self, what: str, total: int, unit: str, every_s: float = 10.0) -> None:
+    def __init__(self, what: str, total: int, unit: str, done: int = 0, every_s: float = 10.0) -> None:
         self.what, self.total, self.unit, self.every_s = what, total, unit, every_s
-        self.done = 0
+        self.done = self.done_before = done
         self.start = self.last = time.monotonic()
 
     def add(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more items; `note` is appended to the line if one is due (say, the present loss)."""
+        """Count `n` more items; `note` is appended to the line if one is due (say, the epoch)."""
         self.done += n
         now = time.monotonic()
         if now - self.last >= self.every_s or self.done >= self.total:
             self.last = now
-            rate = self.done / max(now - self.start, 1e-9)
+            rate = (self.done - self.done_before) / max(now - self.start, 1e-9)
             left = (self.total - self.done) / max(rate, 1e-9)
             when = f"{_clock(left)} left" if self.done < self.total else f"done in {_clock(now - self.start)}"
             line = f"{self.what} {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {when}"

@@ -89,7 +89,11 @@ def compute_store(
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(torch_threads)  # what a thread sets is also the default of later ones
     if problems:
-        raise InputError.listing("clips without features", problems, "replace these files or run from `prepare` again")
+        raise InputError.listing(
+            "clips without features",
+            problems,
+            "put the original files back, or make the manifest again with prepare_manifest",
+        )
     if shard:
         parts.append(_write_shard(work, len(parts), shard))
     _finish(work, out, parts, state)

@@ -111,7 +111,7 @@ def finetune(
         "training on %s in %s: %d clips, validation: %d", device, dtype or torch.float32, *map(_size, (train, val))
     )
     log.info("applied: %s", settings.train.model_dump(mode="json"))
-    activation = predict(model, dataclasses.replace(val, clip_ids=val.clip_ids[:1]), 1, dtype, "first clip")
+    activation = predict(model, dataclasses.replace(val, clip_ids=val.clip_ids[:1]), 1, dtype)
 
     description = {
         "run": run._asdict(),
@@ -187,8 +187,8 @@ def _clips(
     ids = clip_ids(folds, fold, part)
     if not ids:
         raise InputError(f"fold {fold} has no clips in part {part!r}; check the data set's split settings")
-    rows = manifest.set_index("clip_id").index.get_indexer(ids)
-    return ClipSet(store, tuple(ids), labels(manifest)[rows], settings.net.n_frames, scale, device)
+    rows = manifest.set_index("clip_id").loc[ids]
+    return ClipSet(store, tuple(ids), labels(rows), settings.net.n_frames, scale, device)
 
 
 def _objective(
@@ -215,7 +215,7 @@ def _objective(
         return mean_loss(model(batch.x).float(), batch.y, options.loss)
 
     def validate() -> dict[str, Any]:
-        logits = predict(model, val, options.batch_size, dtype, "validation")
+        logits = predict(model, val, options.batch_size, dtype)
         rows = evaluate(scores(logits, options.loss), val.labels, classes, target_rule, THRESHOLD, single_label)
         value = mean_loss(torch.from_numpy(logits), torch.from_numpy(val.labels), options.loss).item()
         columns = {f"val_{name}": figure for name, figure in headline(rows).items()}

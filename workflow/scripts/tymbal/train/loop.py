@@ -78,12 +78,13 @@ def fit(
     if state.scaler:
         scaler.load_state_dict(state.scaler)
     steps_per_epoch = math.ceil(objective.n_batches / settings.accumulate)
+    n_clips = objective.n_clips
+    progress = Progress("training", settings.epochs * n_clips, "clips", done=state.epoch * n_clips)
     while state.epoch < settings.epochs and not _exhausted(state, settings.early_stopping):
         started = time.monotonic()
         epoch = state.epoch + 1
         model.train()
         total = torch.zeros((), dtype=torch.float64, device=device)
-        progress = Progress(f"epoch {epoch}/{settings.epochs}", objective.n_clips, "clips")
         for i, batch in enumerate(objective.batches(epoch)):
             if i % settings.accumulate == 0:
                 window = min(settings.accumulate, objective.n_batches - i)  # the last may be shorter
@@ -98,8 +99,8 @@ def fit(
                 scaler.step(optimizer)
                 scaler.update()
             total += loss.detach() * len(batch.x)
-            progress.add(len(batch.x))
-        train_loss = total.item() / objective.n_clips
+            progress.add(len(batch.x), note=f"epoch {epoch}/{settings.epochs}")
+        train_loss = total.item() / n_clips
         if not math.isfinite(train_loss):
             raise InputError(
                 f"the training loss of epoch {epoch} is {train_loss}: the weights have diverged. Lower "
@@ -112,7 +113,7 @@ def fit(
             "head_lr": rate * settings.optimizer.head_lr,
             "train_loss": train_loss,
             **objective.validate(),
-            "clips_per_s": objective.n_clips / trained,
+            "clips_per_s": n_clips / trained,
             "seconds": time.monotonic() - started,
         }
         state.history.append(row)

@@ -1,0 +1,20 @@
+"""Gather all runs into the summary tables."""
+
+from pathlib import Path
+
+from tymbal.smk import step
+
+if __name__ == "__main__":
+    with step(snakemake):
+        from tymbal.evaluate.summary import collect
+        from tymbal.evaluate.tables import write_table
+        from tymbal.runs import Run
+
+        runs = [Run(*run) for run in snakemake.params.runs]
+        balances = zip(snakemake.params.datasets, snakemake.input.balances, strict=True)
+        tables = collect(
+            [(run, Path(run.folder)) for run in runs],
+            {dataset: Path(path) for dataset, path in balances},
+        )
+        for name, table in tables.items():
+            write_table(table, Path(snakemake.output[name]))

@@ -1,0 +1,18 @@
+"""Keep a few test clips with their features for the report."""
+
+from pathlib import Path
+
+from tymbal.smk import step
+
+if __name__ == "__main__":
+    with step(snakemake):
+        from tymbal.evaluate.summary import pick_examples
+        from tymbal.store import FeatureStore
+
+        store = FeatureStore(Path(snakemake.input.store))
+        pick_examples(
+            Path(snakemake.input.predictions),
+            store.frames,
+            store.state.frame_shift_ms / 1000,
+            Path(snakemake.output.examples),
+        )

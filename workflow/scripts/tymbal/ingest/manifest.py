@@ -1,0 +1,42 @@
+"""The manifest: one row a clip, the only source of paths, groups and labels for every later stage.
+
+Columns: `clip_id, root, path, recording, site, fold, duration_s, sample_rate, channels, sha256`, then one
+`label:<Class>` a class, in class order, with weights in [0, 1]. Rows are sorted by clip_id. `path` is relative to
+the named root. The label cells of an unlabelled clip are empty: not known, which is not 0.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tymbal.files import write_text
+
+LABEL = "label:"
+TEXT = ("clip_id", "root", "path", "recording", "site", "fold", "sha256")
+
+
+def write_manifest(manifest: pd.DataFrame, path: Path) -> None:
+    """Write a manifest as CSV; equal manifests give equal bytes."""
+    write_text(path, manifest.to_csv(index=False, lineterminator="\n"))
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read a manifest. Text stays text (a site may be called 1 or NA); empty label cells are NaN."""
+    columns = pd.read_csv(path, nrows=0).columns
+    blank = {column: [""] for column in columns if column not in TEXT}
+    return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=blank)
+
+
+def class_names(manifest: pd.DataFrame) -> list[str]:
+    """The classes, in the order that is part of every model."""
+    return [column.removeprefix(LABEL) for column in manifest.columns if column.startswith(LABEL)]
+
+
+def labels(manifest: pd.DataFrame) -> np.ndarray:
+    """Soft labels.
+
+    Returns:
+        [N, C] float32 weights in [0, 1]; rows of NaN for unlabelled clips.
+    """
+    return manifest[[LABEL + name for name in class_names(manifest)]].to_numpy(dtype=np.float32)
