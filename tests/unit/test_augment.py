@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from tymbal.config import Augment
-from tymbal.train.augment import Scale, add_noise, augment, mixup, roll, spec_augment
+from tymbal.norm import Scale
+from tymbal.train.augment import add_noise, augment, mixup, roll, spec_augment
 
 SCALE = Scale(mean=-6.0, std=4.0, pad=0.0)
 B, T, F, C = 64, 50, 32, 3

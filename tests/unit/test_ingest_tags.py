@@ -56,7 +56,7 @@ def test_all_invalid_cells_in_one_message(tmp_path: Path) -> None:
     assert "tags.csv row 2, column MainTag_A: '2'" in message
     assert "tags.csv row 3, column SubTag_A: 'yes'" in message
     assert "tags.csv row 4, column FileName: no file name" in message
-    assert "on for 1, 1.0, TRUE or x and off for 0, blank or NaN" in message
+    assert "1, 1.0, TRUE or x for on, 0, 0.0, FALSE, blank or NaN for off" in message
 
 
 def test_the_main_tag_wins_even_if_it_weighs_less(tmp_path: Path) -> None:

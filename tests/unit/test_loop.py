@@ -12,8 +12,9 @@ from helpers import write_store
 from tymbal.config import Augment, Optimizer, StepSchedule, Training
 from tymbal.errors import InputError
 from tymbal.inference import mean_loss, predict, scores
+from tymbal.norm import Scale
 from tymbal.store import FeatureStore
-from tymbal.train.augment import Scale, augment
+from tymbal.train.augment import augment
 from tymbal.train.data import Batch, ClipSet, epoch_order
 from tymbal.train.loop import Objective, fit
 from tymbal.train.optim import build_optimizer

@@ -1,10 +1,11 @@
-"""Mean and standard deviation of the training features, by which every model's input is normalised."""
+"""Normalisation: mean and standard deviation of the training features, and what they make of a model's input."""
 
 import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -36,6 +37,20 @@ class NormStats:
     def write(self, path: Path) -> None:
         """Write as JSON."""
         write_json(path, dataclasses.asdict(self))
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How a model's input is made from log-mel: x = (log-mel - mean) / (2 std); padding in x is `pad`."""
+
+    mean: float
+    std: float
+    pad: float
+
+    @classmethod
+    def of(cls, mean: float, std: float, padding: Literal["mean", "original"]) -> "Scale":
+        """Padding is the mean, 0 in x; or zeros in log-mel, as the released checkpoints saw it."""
+        return cls(mean, std, 0.0 if padding == "mean" else -mean / (2 * std))
 
 
 def fit_norm(store: FeatureStore, clip_ids: Sequence[str]) -> NormStats:

@@ -88,7 +88,7 @@ def _check_cells(source: TagSource, table: Table, tags: Sequence[Tag]) -> None:
             if row.cells[tag.column].casefold() not in ON | OFF:
                 problems.append(f"{row.where}, column {tag.column}: {row.cells[tag.column]!r}")
     if problems:
-        remedy = "every row needs a file name; a tag is on for 1, 1.0, TRUE or x and off for 0, 0.0, FALSE, blank or NaN"
+        remedy = "every row needs a file name; tags: 1, 1.0, TRUE or x for on, 0, 0.0, FALSE, blank or NaN for off"
         raise InputError.listing(f"{table.name}: cells", problems, remedy)
 
 

@@ -4,22 +4,12 @@ Everything is vectorised over the batch. The few numbers a clip needs (spans, sh
 generator, so that they are the same on every device; only the noise itself is drawn on the device.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from tymbal.config import Augment
-
-
-@dataclass(frozen=True)
-class Scale:
-    """How the batch was normalised: x = (log-mel - mean) / (2 std); `pad` is the value of padding in x."""
-
-    mean: float
-    std: float
-    pad: float
+from tymbal.norm import Scale
 
 
 def augment(

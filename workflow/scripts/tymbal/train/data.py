@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tymbal.norm import Scale
 from tymbal.seeds import derive
 from tymbal.store import FeatureStore
-from tymbal.train.augment import Scale
 
 
 class Batch(NamedTuple):

@@ -21,13 +21,13 @@ from tymbal.inference import mean_loss, predict, scores
 from tymbal.ingest.manifest import class_names, labels, read_manifest
 from tymbal.models.checkpoints import ModelCard, load_ssast, save_model
 from tymbal.models.ssast import SIZES, SSAST, parameter_counts
-from tymbal.norm import NormStats
+from tymbal.norm import NormStats, Scale
 from tymbal.provenance import environment, now
 from tymbal.runs import Run
 from tymbal.seeds import derive
 from tymbal.split import clip_ids, read_folds
 from tymbal.store import FeatureStore
-from tymbal.train.augment import Scale, augment
+from tymbal.train.augment import augment
 from tymbal.train.data import Batch, ClipSet, epoch_order
 from tymbal.train.loop import Objective, fit
 from tymbal.train.optim import build_optimizer
@@ -91,7 +91,7 @@ def finetune(
     classes = class_names(manifest)
     store = FeatureStore(inputs.store)
     norm = NormStats.read(inputs.norm)
-    scale = Scale(norm.mean, norm.std, pad_value(settings.padding, norm))
+    scale = Scale.of(norm.mean, norm.std, settings.padding)
     train, val = (
         _clips(manifest, read_folds(inputs.folds), run.fold, part, store, settings, scale, device)
         for part in ("train", "val")
@@ -167,11 +167,6 @@ def finetune(
         },
     )
     checkpoints.remove()
-
-
-def pad_value(padding: str, norm: NormStats) -> float:
-    """Padding in normalised units: 0, the mean; or zeros in log-mel, as the released checkpoints saw it."""
-    return 0.0 if padding == "mean" else -norm.mean / (2 * norm.std)
 
 
 def _clips(
