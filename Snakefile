@@ -11,6 +11,10 @@ configfile: "config/config.yaml"
 report: "workflow/report/workflow.rst"
 
 
+# Used only with `--software-deployment-method apptainer`; see containers/README.md.
+container: "containers/tymbal.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"

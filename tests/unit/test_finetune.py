@@ -153,6 +153,19 @@ def test_an_undefined_selection_metric_is_told(data, tmp_path):
         train(data, tmp_path / "run", settings(select_by="AUC"))
 
 
+def test_cross_entropy_refuses_soft_labels(data, tmp_path):
+    with pytest.raises(
+        InputError, match=r"3 of the 6 clips in part 'train' have others, such as clip00\. Use loss 'bce'"
+    ):
+        train(data, tmp_path / "run", settings(loss="ce"))
+
+
+def test_precision_is_asked_of_an_output(data, tmp_path):
+    made = train(data, tmp_path / "run", settings(precision="bf16", epochs=1))
+    record = json.loads(made.run.read_text())
+    assert record["precision"] == record["output_dtype"] == "bfloat16"
+
+
 def test_an_empty_part_is_told(data, tmp_path):
     folds = pd.read_csv(data.folds)
     folds[folds["part"] != "val"].to_csv(data.folds, index=False)

@@ -3,6 +3,7 @@
 `make figures` runs the rules of this file and no other.
 """
 
+PLANNED_FIGURES = plan.figures(FIGURES)
 SUMMARY = {
     "metrics": "results/summary/metrics.csv",
     "curves": "results/summary/curves.csv",
@@ -77,14 +78,14 @@ rule plot_dataset_figure:
 rule figures:
     """All figures."""
     input:
-        plan.figures(FIGURES),
+        [figure.path for figure in PLANNED_FIGURES],
 
 
 rule write_report:
     """One self-contained page with every number and figure."""
     input:
         **SUMMARY,
-        figures=plan.figures(FIGURES),
+        figures=[figure.path for figure in PLANNED_FIGURES],
     output:
         page=report(
             "results/report/index.html",
@@ -99,8 +100,8 @@ rule write_report:
         mem_mb=2000,
         runtime=15,
     params:
-        pairs=plan.pairs,
-        datasets={name: plan.split_settings(name) for name in plan.datasets},
+        figures=[tuple(figure) for figure in PLANNED_FIGURES],
+        splits={dataset: plan.split_settings(dataset) for dataset in plan.datasets},
         code=code_digest("report.page"),
     script:
         "../scripts/write_report.py"

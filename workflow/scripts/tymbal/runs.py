@@ -20,6 +20,19 @@ class Run(NamedTuple):
         return f"results/{self.dataset}/{self.model}/fold{self.fold}/seed{self.seed}"
 
 
+class PlannedFigure(NamedTuple):
+    """A figure of one kind; `model` is None for one about a data set."""
+
+    dataset: str
+    model: str | None
+    key: str
+
+    @property
+    def path(self) -> str:
+        """Where it is drawn, relative to the working directory."""
+        return "/".join(["results/figures", self.dataset, *([self.model] if self.model else []), f"{self.key}.svg"])
+
+
 def plan_runs(config: Config) -> list[Run]:
     """All runs that the experiments ask for, in the order given there."""
     runs = []
@@ -107,13 +120,12 @@ class Plan:
         """The first run planned of a model on a data set."""
         return next(run for run in self.runs if (run.dataset, run.model) == (dataset, model))
 
-    def figures(self, catalog: Mapping[str, Any]) -> list[str]:
-        """Paths of all figures: each kind in the catalog for every data set or every (data set, model)."""
-        kinds = {
-            scope: [key for key, figure in catalog.items() if figure.scope == scope] for scope in ("dataset", "model")
-        }
-        paths = [f"results/figures/{dataset}/{key}.svg" for dataset in self.datasets for key in kinds["dataset"]]
-        return paths + [f"results/figures/{d}/{m}/{key}.svg" for d, m in self.pairs for key in kinds["model"]]
+    def figures(self, catalog: Mapping[str, Any]) -> list[PlannedFigure]:
+        """Each kind of figure in the catalogue, for every data set or for every (data set, model)."""
+        places = {"dataset": [(dataset, None) for dataset in self.datasets], "model": self.pairs}
+        return [
+            PlannedFigure(dataset, model, key) for key, kind in catalog.items() for dataset, model in places[kind.scope]
+        ]
 
     def sentence(self) -> str:
         """How many runs of which kind there are."""

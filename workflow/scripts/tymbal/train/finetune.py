@@ -105,13 +105,14 @@ def finetune(
         log.info("starting weights: %s", dataclasses.asdict(start))
     model.to(device)
     counts = parameter_counts(model)
-    log.info("parameters: %s", counts)
+    log.info("%s", counts["note"])
     dtype = autocast_dtype(settings.train.precision, device)
     log.info(
         "training on %s in %s: %d clips, validation: %d", device, dtype or torch.float32, *map(_size, (train, val))
     )
     log.info("applied: %s", settings.train.model_dump(mode="json"))
-    activation = predict(model, dataclasses.replace(val, clip_ids=val.clip_ids[:1]), 1, dtype)
+    output_dtype = _output_dtype(model, val, dtype)
+    log.info("applied precision: outputs are %s", output_dtype)
 
     description = {
         "run": run._asdict(),
@@ -156,7 +157,7 @@ def finetune(
             "parameters": counts,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             "precision": str(dtype or torch.float32).removeprefix("torch."),
-            "output_dtype": str(activation.dtype).removeprefix("torch."),
+            "output_dtype": output_dtype,
             "peak_memory_mb": round(peak_memory_mb(device), 1),
             "minutes": round(state.seconds / 60, 3),
             "init": "scratch" if start is None else dataclasses.asdict(start),
@@ -182,8 +183,13 @@ def _clips(
     ids = clip_ids(folds, fold, part)
     if not ids:
         raise InputError(f"fold {fold} has no clips in part {part!r}; check the data set's split settings")
-    rows = manifest.set_index("clip_id").loc[ids]
-    return ClipSet(store, tuple(ids), labels(rows), settings.net.n_frames, scale, device)
+    weights = labels(manifest.set_index("clip_id").loc[ids])
+    if settings.train.loss == "ce" and (soft := ((weights == 1).sum(axis=1) != 1) | (weights.sum(axis=1) != 1)).any():
+        raise InputError(
+            f"loss 'ce' needs exactly one class of weight 1 a clip; {int(soft.sum())} of the {len(ids)} clips in part "
+            f"{part!r} have others, such as {ids[int(soft.argmax())]}. Use loss 'bce'."
+        )
+    return ClipSet(store, tuple(ids), weights, settings.net.n_frames, scale, device)
 
 
 def _objective(
@@ -231,6 +237,12 @@ def _objective(
         select=f"val_{options.select_by}",
         larger_is_better=options.select_by != "loss",
     )
+
+
+def _output_dtype(model: SSAST, clips: ClipSet, dtype: torch.dtype | None) -> str:
+    """What the model really computes in: asked of an output, because autocast is easily off without a sign."""
+    with torch.inference_mode(), torch.autocast(clips.device.type, dtype=dtype, enabled=dtype is not None):
+        return str(model(next(clips.in_order(1)).x).dtype).removeprefix("torch.")
 
 
 def _size(clips: ClipSet) -> int:
