@@ -6,7 +6,6 @@ ONLY ?=
 VENV ?= .venv
 BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
-SNAKEMAKE := snakemake --profile local $(if $(CONFIG),--configfile $(CONFIG))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test venv lint bench figures clean lock
@@ -42,7 +41,7 @@ bench: venv  ## speed and memory, to results/bench/bench.json (ONLY=name for one
 	python tests/bench/run.py $(if $(ONLY),--only $(ONLY))
 
 figures: venv  ## redraw figures and report from results/summary (CONFIG=file for another configuration)
-	$(SNAKEMAKE) figures results/report/index.html \
+	snakemake figures results/report/index.html --profile local $(if $(CONFIG),--configfile $(CONFIG)) \
 	  --forcerun plot_model_figure plot_dataset_figure write_report \
 	  --allowed-rules figures plot_model_figure plot_dataset_figure write_report
 

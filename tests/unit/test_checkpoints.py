@@ -1,0 +1,385 @@
+"""Weights in and out of files: what fits, what is changed on the way, and what is refused with which words."""
+
+import argparse
+import dataclasses
+import json
+import logging
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from tymbal.config import Ssast
+from tymbal.errors import InputError
+from tymbal.models.checkpoints import (
+    FINETUNED,
+    PRETRAINED,
+    ModelCard,
+    check_classes,
+    load_model,
+    load_ssast,
+    save_model,
+)
+from tymbal.models.positions import adapt_positions, describe_fit
+from tymbal.models.ssast import SIZES, SSAST, Size, is_head
+from tymbal.train.augment import Scale
+
+N_MELS = 32
+
+
+@pytest.fixture(autouse=True)
+def _small_sizes(monkeypatch):
+    """The published sizes are heavier than these tests need."""
+    monkeypatch.setitem(SIZES, "tiny", Size(8, 2, 2, 2))
+    monkeypatch.setitem(SIZES, "small", Size(12, 3, 2, 2))
+    monkeypatch.setitem(SIZES, "base-nokd", Size(8, 2, 2, 1))
+
+
+def network(**settings) -> Ssast:
+    return Ssast(arch="ssast", **{"patch": (8, 8), "stride": (8, 8), "n_frames": 64, **settings})
+
+
+def build(net: Ssast, n_mels: int = N_MELS, seed: int = 0, n_classes: int = 3) -> SSAST:
+    return SSAST(net, n_mels, n_classes, torch.Generator().manual_seed(seed))
+
+
+def foreign(kind: str = PRETRAINED, net: Ssast | None = None, n_mels: int = N_MELS) -> dict[str, torch.Tensor]:
+    """What the original code saves for a model of ours: its keys, and the parts we have no use for."""
+    net = net or network()
+    state = {f"v.{name}": value for name, value in build(net, n_mels, 7).state_dict().items() if not is_head(name)}
+    dim = SIZES[net.size].dim
+    state |= {"v.head.weight": torch.ones(1000, dim), "v.head.bias": torch.ones(1000)}
+    if kind == PRETRAINED:
+        state |= {"p_input_fdim": torch.tensor(n_mels), "p_input_tdim": torch.tensor(net.n_frames)}
+        state |= {"mask_embed": torch.ones(1, 1, dim), "cpredlayer.0.bias": torch.ones(dim)}
+    else:
+        state |= {"mlp_head.0.weight": torch.ones(dim), "mlp_head.1.weight": torch.ones(5, dim)}
+    return state
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads a foreign state into a fresh model; gives model and report."""
+
+    def load(state, net: Ssast | None = None, n_mels: int = N_MELS, prefix: str = "module."):
+        net = net or network()
+        path = tmp_path / "foreign.pth"
+        torch.save({f"{prefix}{key}": value for key, value in state.items()}, path)
+        model = build(net, n_mels)
+        return model, load_ssast(path, model, net, n_mels)
+
+    return load
+
+
+# --- SSAST's files ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["module.", ""])
+def test_pretrained_backbone_is_taken_and_the_head_stays_random(load, prefix):
+    state = foreign()
+    model, report = load(state, prefix=prefix)
+    fresh = build(network()).state_dict()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, fresh[name] if is_head(name) else state[f"v.{name}"]), name
+    assert report.kind == PRETRAINED
+    assert (report.n_mels, report.n_frames) == (N_MELS, 64)
+    assert (report.positions_mel, report.positions_time) == ("kept", "kept")
+    assert set(report.left_out) == {
+        *("v.head.weight", "v.head.bias", "p_input_fdim", "p_input_tdim", "mask_embed", "cpredlayer.0.bias")
+    }
+    assert report.fresh == ("head.0.weight", "head.0.bias", "head.1.weight", "head.1.bias")
+    assert len(report.sha256) == 64
+    assert json.loads(json.dumps(dataclasses.asdict(report)))["patch_kernel"] == "kept, at stride 8 x 8"
+
+
+def test_one_class_token(load):
+    net = network(size="base-nokd", n_frames=40)
+    state = foreign(net=network(size="base-nokd"))
+    model, report = load(state, net)
+    assert report.positions_time == "cropped 8 -> 5 (columns 2..6)"
+    table = state["v.pos_embed"][0, 1:].view(4, 8, 8)[:, 2:7]
+    assert torch.equal(model.pos_embed[0], torch.cat([state["v.pos_embed"][0, :1], table.flatten(0, 1)]))
+
+
+def test_another_stride_keeps_the_kernel_and_fits_the_positions(load):
+    state = foreign()
+    net = network(stride=(4, 8), n_frames=120)
+    model, report = load(state, net)
+    assert report.patch_kernel == "kept, at stride 4 x 8"
+    assert report.positions_mel == "interpolated 4 -> 7"
+    assert report.positions_time == "interpolated 8 -> 15"
+    assert torch.equal(model.patch_embed.proj.weight, state["v.patch_embed.proj.weight"])
+    assert torch.equal(model.pos_embed[:, :2], state["v.pos_embed"][:, :2])
+    rows = state["v.pos_embed"][0, 2:].view(4, 8, 8)
+    assert torch.allclose(model.pos_embed[0, 2], rows[0, 0])  # corners are clamped
+    assert torch.allclose(model.pos_embed[0, -1], rows[3, 7])
+    assert model(torch.zeros(1, 120, N_MELS)).shape == (1, 3)
+
+
+def test_other_mel_bins_are_cropped_and_warned_about(load, caplog):
+    with caplog.at_level(logging.WARNING):
+        _, report = load(foreign(), n_mels=16)
+    assert report.n_mels == 32
+    assert report.positions_mel == "cropped 4 -> 2 (rows 1..2)"
+    assert "saw 32 mel bins, now there are 16" in caplog.text
+
+
+def test_half_precision_weights_load(load):
+    state = {key: value.half() if value.is_floating_point() else value for key, value in foreign().items()}
+    model, _ = load(state, network(n_frames=80))
+    assert model.pos_embed.dtype == torch.float32
+    assert torch.equal(model.norm.weight, state["v.norm.weight"].float())
+
+
+def test_finetuned_backbone_is_taken_where_it_fits(load):
+    state = foreign(FINETUNED)
+    model, report = load(state)
+    assert report.kind == FINETUNED
+    assert (report.n_mels, report.n_frames, report.positions_time) == (None, None, "kept")
+    assert "mlp_head.1.weight" in report.left_out
+    assert torch.equal(model.pos_embed, state["v.pos_embed"])
+    assert torch.equal(model.head[1].weight, build(network()).head[1].weight)
+
+
+def test_finetuned_positions_of_another_length_are_refused(load):
+    with pytest.raises(InputError, match=r"v\.pos_embed.*shape \[1, 34, 8\], expected \[1, 18, 8\].*does not tell"):
+        load(foreign(FINETUNED), network(n_frames=32))
+
+
+def _without(state, *prefixes):
+    return {key: value for key, value in state.items() if not key.startswith(prefixes)}
+
+
+@pytest.mark.parametrize(
+    ("state", "net", "expected"),
+    [
+        (
+            lambda: foreign(net=network(size="small")),
+            network(),
+            [
+                "embedding size: the file has 12, net.size 'tiny' needs 8",
+                "number of blocks: the file has 3, net.size 'tiny' needs 2",
+            ],
+        ),
+        (
+            lambda: foreign(net=network(size="base-nokd")),
+            network(),
+            ["number of class tokens: the file has 1, net.size 'tiny' needs 2"],
+        ),
+        (
+            lambda: foreign(),
+            network(patch=(32, 2), stride=(32, 2)),
+            ["patch (mel bins x frames): the file has 8 x 8, net.patch is 32 x 2"],
+        ),
+        (
+            lambda: _without(foreign(), "v.norm.bias", "v.blocks.1.mlp.fc1"),
+            network(),
+            [
+                "v.blocks.1.mlp.fc1.bias: missing in the file",
+                "v.blocks.1.mlp.fc1.weight: missing in the file",
+                "v.norm.bias: missing in the file",
+            ],
+        ),
+        (
+            lambda: foreign() | {"v.gate": torch.ones(1), "mlp_head.1.weight": torch.ones(5, 8)},
+            network(),
+            ["mlp_head.1.weight: in the file, but not in the model", "v.gate: in the file, but not in the model"],
+        ),
+        (
+            lambda: foreign() | {"v.norm.bias": torch.ones(3)},
+            network(),
+            ["v.norm.bias: the file has shape [3], the model [8]"],
+        ),
+        (
+            lambda: foreign() | {"p_input_tdim": torch.tensor(128)},
+            network(),
+            [
+                "v.pos_embed: the file has shape [1, 34, 8], expected [1, 66, 8] for the 2 class tokens and 4 x 16 "
+                "patches that the file's own 32 mel bins x 128 frames give"
+            ],
+        ),
+        (
+            lambda: _without(foreign(net=network(size="base-nokd")), "v.norm.bias") | {"p_input_tdim": torch.tensor(8)},
+            network(patch=(16, 4)),
+            [
+                "number of class tokens: the file has 1, net.size 'tiny' needs 2",
+                "patch (mel bins x frames): the file has 8 x 8, net.patch is 16 x 4",
+                "v.norm.bias: missing in the file",
+                "v.pos_embed: the file has shape [1, 33, 8], expected [1, 5, 8] for the 1 class tokens and 4 x 1 "
+                "patches that the file's own 32 mel bins x 8 frames give",
+            ],
+        ),
+    ],
+)
+def test_every_misfit_is_told_at_once(load, state, net, expected):
+    with pytest.raises(InputError) as caught:
+        load(state(), net)
+    headline, *lines = str(caught.value).splitlines()
+    assert f"foreign.pth ({PRETRAINED})" in headline
+    assert [line.removeprefix("  - ") for line in lines[:-1]] == expected
+    assert lines[-1].startswith("What to do: set net.size and net.patch")
+
+
+def test_a_refused_file_leaves_the_model_alone(tmp_path):
+    path, model = tmp_path / "foreign.pth", build(network())
+    torch.save(_without(foreign(), "v.norm.bias"), path)
+    with pytest.raises(InputError):
+        load_ssast(path, model, network(), N_MELS)
+    fresh = build(network()).state_dict()
+    assert all(torch.equal(value, fresh[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no such file"),
+        (b"", "not a PyTorch file, or a damaged one"),
+        (b"fold,clip\n1,a\n", "not a PyTorch file, or a damaged one"),
+        ("half", "not a PyTorch file, or a damaged one"),
+        ({"args": argparse.Namespace(lr=1)}, r"more than tensors \(argparse\.Namespace\).*refused"),
+        ([torch.ones(1)], "found a list, expected a state dict"),
+        ({"model": {}, "epoch": 3}, "found a dict with the entries model, epoch, expected a state dict"),
+        ({"conv.weight": torch.ones(1)}, "not an SSAST checkpoint.*1 tensors, among them conv.weight"),
+        ({}, "not an SSAST checkpoint"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, content, message):
+    path = tmp_path / "other.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content == "half":
+        torch.save(foreign(), path)
+        path.write_bytes(path.read_bytes()[:1000])
+    elif content is not None:
+        torch.save(content, path)
+    with pytest.raises(InputError, match=message) as caught:
+        load_ssast(path, build(network()), network(), N_MELS)
+    assert str(path) in str(caught.value)
+
+
+# --- positions --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [(4, 8), (4, 5), (3, 8), (1, 1), (7, 8), (4, 19), (9, 3), (2, 17)])
+def test_positions_against_one_axis_at_a_time(size):
+    """Cropping is an index, interpolation is NumPy's at half-pixel centres; the two axes do not know each other."""
+    table = torch.randn(5, 4, 8, generator=torch.Generator().manual_seed(0)).double()
+    expected = table.numpy()
+    for axis, n in ((1, size[0]), (2, size[1])):
+        old = expected.shape[axis]
+        start = old // 2 - n // 2
+        where = np.arange(start, start + n) if n <= old else (np.arange(n) + 0.5) * old / n - 0.5
+        expected = np.apply_along_axis(
+            lambda row, old=old, at=where: np.interp(at, np.arange(old), row), axis, expected
+        )
+    np.testing.assert_allclose(adapt_positions(table, size).numpy(), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 8])
+def test_positions_of_the_same_grid_are_untouched(rows):
+    table = torch.randn(5, rows, 6, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(adapt_positions(table, (rows, 6)), table)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (64, 50, "cropped 64 -> 50 (columns 7..56)"),
+        (64, 9, "cropped 64 -> 9 (columns 28..36)"),
+        (512, 511, "cropped 512 -> 511 (columns 1..511)"),
+        (64, 64, "kept"),
+        (8, 12, "interpolated 8 -> 12"),
+    ],
+)
+def test_what_was_done_to_positions_is_told(old, new, expected):
+    assert describe_fit(old, new, "columns") == expected
+    kept = adapt_positions(torch.arange(float(old)).view(1, 1, old), (1, new)).flatten()
+    if match := re.search(r"(\d+)\.\.(\d+)", expected):
+        assert [kept[0].item(), kept[-1].item()] == [float(end) for end in match.groups()]
+
+
+# --- our files --------------------------------------------------------------------------------------------
+
+CARD = ModelCard(
+    net=network().model_dump(mode="json"),
+    n_mels=N_MELS,
+    classes=("Cicada", "蛙", "Bird, wild"),
+    mean=-4.5,
+    std=2.25,
+    padding="original",
+    frontend={"sample_rate": 16000},
+    loss="bce",
+    provenance={"seed": 3},
+)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A model with its two files."""
+    paths = tmp_path / "model.safetensors", tmp_path / "model.json"
+    model = build(network(), seed=5)
+    save_model(*paths, model, CARD)
+    return model, *paths
+
+
+def test_our_own_files_give_the_same_model(saved):
+    model, path, card_path = saved
+    again, card = load_model(path, card_path)
+    assert card == CARD
+    assert "蛙" in card_path.read_text(encoding="utf-8")
+    assert not again.training
+    x = torch.randn(2, 64, N_MELS, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(again(x), model.eval()(x))
+    assert sorted(file.name for file in path.parent.iterdir()) == ["model.json", "model.safetensors"]
+
+
+def test_the_card_tells_normalisation_and_padding():
+    assert CARD.scale == Scale(-4.5, 2.25, 1.0)  # log-mel 0 is (0 + 4.5) / (2 * 2.25)
+    assert dataclasses.replace(CARD, padding="mean").scale.pad == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"classes": ["a", "b"]}, r"2 problems\n.*head\.1\.bias: shape \[3\] in the weights, \[2\] by the card"),
+        ({"n_mels": 40}, r"1 problem\n.*pos_embed: shape \[1, 34, 8\] in the weights, \[1, 42, 8\] by the card"),
+        (
+            {"net": network(size="base-nokd").model_dump(mode="json")},
+            r"dist_token: shape \[1, 1, 8\] in the weights, missing by the card",
+        ),
+        ({"net": {"arch": "cnn"}}, "network this version does not know"),
+        ({"surplus": 1}, r"not a model card.*'surplus'"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(saved, change, expected):
+    _, path, card_path = saved
+    card_path.write_text(json.dumps(json.loads(card_path.read_text(encoding="utf-8")) | change), encoding="utf-8")
+    with pytest.raises(InputError, match=re.compile(expected)) as caught:
+        load_model(path, card_path)
+    assert str(card_path) in str(caught.value)
+
+
+def test_missing_and_damaged_files_are_named(saved):
+    _, path, card_path = saved
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="is not a safetensors file"):
+        load_model(path, card_path)
+    path.unlink()
+    with pytest.raises(InputError, match=r"model\.safetensors: no such file"):
+        load_model(path, card_path)
+    path.touch()
+    card_path.unlink()
+    with pytest.raises(InputError, match=r"model\.json: no such file"):
+        load_model(path, card_path)
+
+
+def test_classes_must_agree_in_name_and_order():
+    check_classes(CARD, ["Cicada", "蛙", "Bird, wild"])
+    with pytest.raises(InputError) as caught:
+        check_classes(CARD, ["蛙", "Cicada", "Bird, wild", "Rain"])
+    assert str(caught.value).splitlines()[1:4] == [
+        "  - class 0: the model has 'Cicada', the data '蛙'",
+        "  - class 1: the model has '蛙', the data 'Cicada'",
+        "  - class 3: the model has None, the data 'Rain'",
+    ]
