@@ -21,3 +21,11 @@ def read_table(path: Path) -> pd.DataFrame:
     columns = pd.read_csv(path, nrows=0).columns
     blank = {column: [""] for column in columns if column not in TEXT}
     return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=blank)
+
+
+def rows_of(table: pd.DataFrame, dataset: str, model: str | None) -> pd.DataFrame:
+    """The rows of a data set, or of one model on it."""
+    mine = table["dataset"] == dataset
+    if model is not None:
+        mine &= table["model"] == model
+    return table[mine]

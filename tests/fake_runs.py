@@ -1,0 +1,147 @@
+"""Run folders as evaluation leaves them, with made-up scores, for tests of what comes after."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tymbal.evaluate.metrics import evaluate, headline
+from tymbal.evaluate.predictions import SCORE
+from tymbal.files import write_json
+from tymbal.ingest.manifest import LABEL
+from tymbal.runs import Run
+
+
+def write_runs(
+    root: Path,
+    dataset: str,
+    model: str,
+    classes: Sequence[str],
+    n_folds: int = 2,
+    seeds: Sequence[int] = (0,),
+    n_test: int = 40,
+    n_epochs: int = 3,
+    single_label: bool = False,
+    absent: Sequence[str] = (),
+) -> list[tuple[Run, Path]]:
+    """Write the folders of all folds and seeds; no clip has a class of `absent`.
+
+    Returns:
+        Each run with its folder.
+    """
+    runs = []
+    for run in (Run(dataset, model, fold + 1, seed) for seed in seeds for fold in range(n_folds)):
+        folder = root / run.folder
+        folder.mkdir(parents=True)
+        rng = np.random.default_rng([run.fold, run.seed, len(classes)])
+        labels = _labels(rng, n_test, classes, single_label, absent)
+        skill = np.linspace(3.0, 0.8, len(classes))
+        scores = _scores(rng, labels, skill, single_label)
+        _write_predictions(folder / "predictions.csv", run, classes, labels, scores)
+        rows = evaluate(scores, labels, classes, "any", 0.5, single_label)
+        write_json(
+            folder / "metrics.json",
+            {
+                **run._asdict(),
+                "part": "test",
+                "target_rule": "any",
+                "threshold": 0.5,
+                "n_clips": n_test,
+                "n_recordings": n_test // 2,
+                "rows": [row.to_json() for row in rows],
+            },
+        )
+        best = _write_history(folder / "history.csv", rng, n_epochs, headline(rows))
+        write_json(folder / "run.json", _record(run, best, n_epochs, n_test))
+        runs.append((run, folder))
+    return runs
+
+
+def write_balance(path: Path, classes: Sequence[str], n_folds: int = 2) -> Path:
+    """Write `folds_balance.csv` of a split into three parts."""
+    rng = np.random.default_rng(len(classes))
+    rows = []
+    for fold in range(1, n_folds + 1):
+        for name, total in [*((c, 400 // (i + 1)) for i, c in enumerate(classes)), ("(all)", 900)]:
+            noise = rng.normal(0, 0.3 / np.sqrt(total), 2)
+            shares = np.array([0.7, 0.1, 0.2]) + np.append(noise, -noise.sum())
+            for part, share, target in zip(("train", "val", "test"), shares, (0.7, 0.1, 0.2), strict=True):
+                n = round(total * share)
+                rows.append((fold, part, name, n, max(n // 5, 1), float(n), share, target, share - target))
+    columns = ["fold", "part", "class", "n_clips", "n_groups", "weight", "share", "target_share", "residual"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
+    return path
+
+
+def fake_frames(clip_id: str) -> np.ndarray:
+    """Features of a clip, [T, 128] float16: a rising tone on noise; lengths differ."""
+    rng = np.random.default_rng(list(clip_id.encode()))
+    n_frames = int(rng.integers(260, 300))
+    pitch = rng.uniform(10, 90) + rng.uniform(-20, 20) * np.sin(np.linspace(0, rng.uniform(2, 30), n_frames))
+    tone = 6 * np.exp(-(((np.arange(128) - pitch[:, None]) / 3) ** 2))
+    return (rng.normal(-9, 1, (n_frames, 128)) + tone).astype(np.float16)
+
+
+def _labels(
+    rng: np.random.Generator, n: int, classes: Sequence[str], single_label: bool, absent: Sequence[str]
+) -> np.ndarray:
+    frequency = np.array([0.0 if name in absent else 1 / (i + 2) for i, name in enumerate(classes)])
+    if single_label:
+        present = np.flatnonzero(frequency)
+        return np.eye(len(classes), dtype=np.float32)[present[np.arange(n) % len(present)]]
+    labels = (rng.random((n, len(classes))) < frequency).astype(np.float32)
+    labels[: len(classes)][np.diag_indices(len(classes))] = frequency > 0
+    labels[(labels > 0) & (rng.random(labels.shape) < 0.3)] = 0.6
+    return labels
+
+
+def _scores(rng: np.random.Generator, labels: np.ndarray, skill: np.ndarray, single_label: bool) -> np.ndarray:
+    logits = rng.normal(-2, 1, labels.shape) + skill * labels * 1.5
+    odds = np.exp(logits)
+    return (odds / odds.sum(axis=1, keepdims=True) if single_label else odds / (1 + odds)).astype(np.float32)
+
+
+def _write_predictions(path: Path, run: Run, classes: Sequence[str], labels: np.ndarray, scores: np.ndarray) -> None:
+    n = len(labels)
+    names = [f"SITE{i % 6 + 1:02d}_20240515_{run.fold:02d}{i % 60:02d}00_{i}" for i in range(n)]
+    table = pd.DataFrame({"clip_id": names, "recording": [f"r{i // 2}" for i in range(n)], "site": "S1"})
+    for c, name in enumerate(classes):
+        table[SCORE + name] = scores[:, c]
+    for c, name in enumerate(classes):
+        table[LABEL + name] = labels[:, c]
+    table.to_csv(path, index=False, float_format="%.9g")
+
+
+def _write_history(path: Path, rng: np.random.Generator, n_epochs: int, final: dict[str, float | None]) -> int:
+    epoch = np.arange(1, n_epochs + 1)
+    rise = 1 - np.exp(-epoch / max(n_epochs / 4, 1))
+    table = pd.DataFrame({"epoch": epoch, "lr": 1e-4, "head_lr": 1e-4, "train_loss": 0.7 - 0.55 * rise})
+    table["val_loss"] = 0.7 - 0.4 * rise + 0.1 * (epoch / n_epochs) ** 2 + rng.normal(0, 0.01, n_epochs)
+    for name, value in final.items():
+        table[f"val_{name}"] = np.nan if value is None else value * rise + rng.normal(0, 0.015, n_epochs)
+    table["threshold"] = 0.5
+    table["clips_per_s"] = 20.0
+    table["seconds"] = 42.0
+    best = int(table["val_mAP"].idxmax()) + 1
+    table["best"] = (table["epoch"] == best).astype(int)
+    table.to_csv(path, index=False)
+    return best
+
+
+def _record(run: Run, best_epoch: int, n_epochs: int, n_test: int) -> dict[str, object]:
+    return {
+        "run": run._asdict(),
+        "model": {"init": "scratch"},
+        "best_epoch": best_epoch,
+        "epochs": n_epochs,
+        "n_train": 7 * n_test,
+        "n_val": n_test,
+        "parameters": {"total": 5524416, "original": 5717416, "note": ""},
+        "device": "cpu",
+        "precision": "float32",
+        "peak_memory_mb": 812.4,
+        "minutes": 0.7 * n_epochs,
+        "init": "scratch",
+    }

@@ -1,0 +1,96 @@
+"""The figure of example clips: spectrograms with truth and scores."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from tymbal.report.style import BLUE, INK, MUTED, SPECTROGRAM, WIDTH
+
+MAX_COLUMNS = 600  # of a spectrogram; longer clips are averaged over time
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A few test clips; see `tymbal.evaluate.summary.pick_examples`."""
+
+    fbank: np.ndarray  # [K, T, F]
+    n_frames: np.ndarray  # [K]
+    clip_id: np.ndarray  # [K]
+    score: np.ndarray  # [K, C]
+    label: np.ndarray  # [K, C]
+    classes: np.ndarray  # [C]; the data set's
+    frame_shift_s: float
+
+
+def examples(clips: Examples, figure: Figure, labels: Mapping[str, str]) -> Figure:
+    """Spectrograms with the scores of the classes tagged and of the best others."""
+    n_columns = min(2, len(clips.clip_id))
+    n_rows = math.ceil(len(clips.clip_id) / n_columns)
+    figure.set_size_inches(WIDTH, 0.4 + 1.75 * n_rows)
+    grid = figure.subplots(n_rows, 2 * n_columns, squeeze=False, gridspec_kw={"width_ratios": [2.4, 1] * n_columns})
+    frames = [x[:n].astype(np.float32) for x, n in zip(clips.fbank, clips.n_frames, strict=True)]
+    floor, top = np.percentile(np.concatenate(frames), [1, 99.7])
+    for k, (spectrogram, bars) in enumerate(grid.reshape(-1, 2)):
+        if k >= len(frames):
+            spectrogram.set_visible(False)
+            bars.set_visible(False)
+            continue
+        seconds = len(frames[k]) * clips.frame_shift_s
+        image = _shrink(frames[k], MAX_COLUMNS).T
+        extent = (0, seconds, 0, len(image))
+        spectrogram.imshow(
+            image,
+            cmap=SPECTROGRAM,
+            vmin=floor,
+            vmax=top,
+            aspect="auto",
+            origin="lower",
+            interpolation="none",
+            extent=extent,
+        )
+        spectrogram.set_title(_shorten(str(clips.clip_id[k]), 40), fontsize=8.5)
+        spectrogram.grid(visible=False)
+        spectrogram.set_yticks([])
+        spectrogram.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+        spectrogram.set_ylabel("mel bin")
+        if k + n_columns >= len(frames):
+            spectrogram.set_xlabel("time (s)")
+        if not clips.label[k].any():
+            spectrogram.set_title("no tag", loc="right", color=MUTED, fontsize=8.5)
+        _score_bars(bars, clips.score[k], clips.label[k], list(labels.values()))
+    return figure
+
+
+def _shrink(frames: np.ndarray, n_columns: int) -> np.ndarray:
+    """[T, F] averaged over time to at most `n_columns` rows."""
+    step = math.ceil(len(frames) / n_columns)
+    return (
+        np.add.reduceat(frames, np.arange(0, len(frames), step))
+        / np.minimum(step, len(frames) - np.arange(0, len(frames), step))[:, None]
+    )
+
+
+def _shorten(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length // 2]}…{text[-(length // 2) :]}"
+
+
+def _score_bars(axes: Axes, score: np.ndarray, label: np.ndarray, names: list[str]) -> None:
+    tagged = np.flatnonzero(label)
+    others = [c for c in np.argsort(-score, kind="stable") if not label[c]][: max(5 - len(tagged), 1)]
+    shown = sorted([*tagged, *others], key=lambda c: -score[c])
+    for y, c in enumerate(shown):
+        axes.barh(y, score[c], height=0.62, color=BLUE if label[c] else "white", edgecolor=BLUE, linewidth=0.9)
+    axes.set(xlim=(0, 1), ylim=(max(len(shown), 5) - 0.5, -0.5), xticks=[0, 0.5, 1])
+    axes.set_xticklabels(["0", "", "1"])
+    weights = [f" ({label[c]:.1f})" if 0 < label[c] < 1 else "" for c in shown]
+    axes.set_yticks(range(len(shown)), [_shorten(names[c], 18) + w for c, w in zip(shown, weights, strict=True)])
+    for tick, c in zip(axes.get_yticklabels(), shown, strict=True):
+        tick.set_color(INK if label[c] else MUTED)
+        tick.set_fontsize(8)
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)

@@ -1,0 +1,224 @@
+"""The report: one page that holds every headline, table and figure, and needs nothing else to be shown."""
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+import tymbal
+from tymbal.config import Holdout, KFold, OfficialFolds, Split
+from tymbal.evaluate.tables import read_table, rows_of
+from tymbal.evaluate.targets import MEANING
+from tymbal.files import write_text
+from tymbal.report.catalog import FIGURES
+from tymbal.split import ALL
+
+# What is told first: title, metric, and what it says. A metric that a task does not have is left out.
+HEADLINES = {
+    "mAP_macro": ("mAP", "macro: mean of the classes' average precision"),
+    "accuracy": ("Accuracy", "the highest score is the right class"),
+    "AUC_macro": ("ROC AUC", "macro: mean of the classes"),
+    "dprime_of_mean_AUC": ("d′", "of the mean AUC"),
+    "mAP_micro": ("mAP, micro", "all pairs of clip and class ranked together"),
+}
+PER_RUN = {
+    "mAP_macro": "mAP",
+    "mAP_micro": "mAP, micro",
+    "AUC_macro": "AUC",
+    "dprime_of_mean_AUC": "d′",
+    "accuracy": "Accuracy",
+    "precision_macro": "Precision",
+    "recall_macro": "Recall",
+}
+PER_CLASS = {"AP": "AP", "AUC": "AUC", "dprime": "d′", "precision": "Precision", "recall": "Recall"}
+
+QUESTION = {
+    "recording": "How well are new recordings classified, from sites that may be known? All clips of a recording are "
+    "in one part, but other recordings of the same site, perhaps of the same night, may be among the training clips. "
+    "A new site can be harder.",
+    "site": "How well are recordings of a new site classified? All clips of a site are in one part, so no test clip "
+    "comes from a site that the model was trained on.",
+}
+
+
+@dataclass(frozen=True)
+class PageFigure:
+    """A figure to put into the page; `model` is None for one about the data set."""
+
+    dataset: str
+    model: str | None
+    key: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A metric over runs: of those in which it is defined, mean, standard deviation (None for one run), number."""
+
+    mean: float | None
+    sd: float | None
+    n: int
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> "Spread":
+        """Summarise values, NaN where undefined."""
+        defined = [value for value in values if not pd.isna(value)]
+        sd = stdev(defined) if len(defined) > 1 else None
+        return cls(mean(defined) if defined else None, sd, len(defined))
+
+
+def write_page(summary: Path, figures: Sequence[PageFigure], splits: Mapping[str, Split], out: Path) -> None:
+    """Write the report as one self-contained HTML file; the same inputs give the same bytes.
+
+    Args:
+        summary: folder of the summary tables.
+        figures: SVG files, shown in this order.
+        splits: the split of each data set, which says what its scores mean.
+        out: the page.
+    """
+    metrics, balance, runs = (read_table(summary / f"{name}.csv") for name in ("metrics", "balance", "runs"))
+    datasets = []
+    for dataset, split in splits.items():
+        models = dict.fromkeys(metrics.loc[metrics["dataset"] == dataset, "model"])
+        datasets.append(
+            {
+                "name": dataset,
+                "question": QUESTION[split.group],
+                "scheme": _scheme(split),
+                "parts": _parts(rows_of(balance, dataset, None)),
+                "group": split.group,
+                "figures": _embed(figure for figure in figures if (figure.dataset, figure.model) == (dataset, None)),
+                "models": [
+                    {
+                        "name": model,
+                        **_results(rows_of(metrics, dataset, model)),
+                        "runs": rows_of(runs, dataset, model).sort_values(["fold", "seed"]).to_dict("records"),
+                        "figures": _embed(f for f in figures if (f.dataset, f.model) == (dataset, model)),
+                    }
+                    for model in models
+                ],
+            }
+        )
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"decimals": _decimals, "thousands": _thousands, "duration": _duration}
+    page = environment.get_template("report.html.j2").render(
+        datasets=datasets, n_runs=len(runs), version=tymbal.__version__, per_class=PER_CLASS
+    )
+    write_text(out, page)
+
+
+def _results(metrics: pd.DataFrame) -> dict[str, object]:
+    """All that the page says of one model's scores on one data set."""
+    overall = metrics[metrics["class"] == ""]
+    by_metric = {str(name): rows for name, rows in overall.groupby("metric")}
+    evaluable = by_metric["mAP_macro"]["n_classes"]
+    classes = list(dict.fromkeys(metrics.loc[metrics["class"] != "", "class"]))
+    return {
+        "headlines": {
+            title: {"spread": Spread.of(by_metric[metric]["value"]), "meaning": meaning}
+            for metric, (title, meaning) in HEADLINES.items()
+            if metric in by_metric
+        },
+        "evaluable": _range(evaluable),
+        "n_classes": len(classes),
+        "n_runs": len(evaluable),
+        "n_folds": overall["fold"].nunique(),
+        "n_seeds": overall["seed"].nunique(),
+        "n_clips": _range(by_metric["mAP_macro"]["n_clips"]),
+        "target_rule": metrics["target_rule"].iloc[0],
+        "target_meaning": MEANING[metrics["target_rule"].iloc[0]],
+        "threshold": metrics["threshold"].iloc[0],
+        "per_run_columns": [title for metric, title in PER_RUN.items() if metric in by_metric],
+        "per_run": [_run_row(rows) for _, rows in overall.groupby(["fold", "seed"])],
+        "classes": [_class_row(name, metrics[metrics["class"] == name]) for name in classes],
+    }
+
+
+def _run_row(rows: pd.DataFrame) -> dict[str, object]:
+    by_metric = rows.set_index("metric")
+    return {
+        "fold": rows["fold"].iloc[0],
+        "seed": rows["seed"].iloc[0],
+        "n_clips": by_metric.loc["mAP_macro", "n_clips"],
+        "n_classes": by_metric.loc["mAP_macro", "n_classes"],
+        "values": [
+            (by_metric.loc[metric, "value"], by_metric.loc[metric, "n_classes"])
+            for metric in PER_RUN
+            if metric in by_metric.index
+        ],
+    }
+
+
+def _class_row(name: str, rows: pd.DataFrame) -> dict[str, object]:
+    by_metric = {metric: rows[rows["metric"] == metric] for metric in [*PER_CLASS, "prevalence"]}
+    scored = by_metric["AP"]["value"].notna()
+    return {
+        "name": name,
+        "n_pos": int(by_metric["AP"]["n_pos"].sum()),
+        "note": "" if scored.any() else by_metric["AP"]["note"].iloc[0],
+        "chance": Spread.of(by_metric["prevalence"]["value"]),
+        "values": [Spread.of(by_metric[metric]["value"]) for metric in PER_CLASS],
+    }
+
+
+def _scheme(split: Split) -> str:
+    match split:
+        case Holdout():
+            return (
+                f"One split: {split.train:.0%} of the labelled clips train, {split.val:.0%} choose the epoch, "
+                f"{split.test:.0%} test."
+            )
+        case KFold():
+            folds = f"{split.n_folds} folds: every labelled clip is in the test part of exactly one."
+        case OfficialFolds():
+            folds = f"The data set's own {split.n_folds} folds, each the test part once."
+    return f"{folds} Of the clips not tested, {split.val:.0%} choose the epoch and the rest train."
+
+
+def _parts(balance: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Title, clips and groups of each part, as a range over folds."""
+    sizes = balance[balance["class"] == ALL]
+    titles = {"train": "Training", "val": "Validation", "test": "Test"}
+    parts = ((title, sizes[sizes["part"] == part]) for part, title in titles.items())
+    return [(title, _range(rows["n_clips"]), _range(rows["n_groups"])) for title, rows in parts]
+
+
+def _embed(figures: Iterable[PageFigure]) -> list[dict[str, object]]:
+    """Figures as data addresses. As images, not inline, because the names inside one SVG recur in the next."""
+    return [
+        {
+            "kind": FIGURES[figure.key],
+            "data": "data:image/svg+xml;base64," + base64.b64encode(figure.path.read_bytes()).decode(),
+        }
+        for figure in figures
+    ]
+
+
+def _range(values: "pd.Series[int]") -> str:
+    """All values the same: that one; otherwise the smallest and the largest."""
+    low, high = int(values.min()), int(values.max())
+    return _thousands(low) if low == high else f"{_thousands(low)}–{_thousands(high)}"
+
+
+def _decimals(value: float | None, digits: int = 3) -> str:
+    return "–" if value is None or pd.isna(value) else f"{value:.{digits}f}"
+
+
+def _thousands(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _duration(minutes: float) -> str:
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 60 else f"{minutes // 60:.0f} h {minutes % 60:02.0f} min"
