@@ -12,18 +12,11 @@ import torch
 
 from tymbal.config import Ssast
 from tymbal.errors import InputError
-from tymbal.models.checkpoints import (
-    FINETUNED,
-    PRETRAINED,
-    ModelCard,
-    check_classes,
-    load_model,
-    load_ssast,
-    save_model,
-)
+from tymbal.models.card import ModelCard, check_classes, load_model, save_model
+from tymbal.models.checkpoints import FINETUNED, PRETRAINED, load_ssast
 from tymbal.models.positions import adapt_positions, describe_fit
 from tymbal.models.ssast import SIZES, SSAST, Size, is_head
-from tymbal.train.augment import Scale
+from tymbal.norm import Scale
 
 N_MELS = 32
 

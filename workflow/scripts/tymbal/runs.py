@@ -122,7 +122,10 @@ class Plan:
 
     def figures(self, catalog: Mapping[str, Any]) -> list[PlannedFigure]:
         """Each kind of figure in the catalogue, for every data set or for every (data set, model)."""
-        places = {"dataset": [(dataset, None) for dataset in self.datasets], "model": self.pairs}
+        places: dict[str, list[tuple[str, str | None]]] = {
+            "dataset": [(dataset, None) for dataset in self.datasets],
+            "model": [*self.pairs],
+        }
         return [
             PlannedFigure(dataset, model, key) for key, kind in catalog.items() for dataset, model in places[kind.scope]
         ]

@@ -12,7 +12,7 @@ from tymbal.evaluate.predictions import SCORE
 from tymbal.files import atomic, write_json
 from tymbal.inference import predict, scores
 from tymbal.ingest.manifest import LABEL, class_names, labels, read_manifest
-from tymbal.models.checkpoints import check_classes, load_model
+from tymbal.models.card import check_classes, load_model
 from tymbal.runs import Run
 from tymbal.split import clip_ids, read_folds
 from tymbal.store import FeatureStore

@@ -23,7 +23,7 @@ class Examples:
     clip_id: np.ndarray  # [K]
     score: np.ndarray  # [K, C]
     label: np.ndarray  # [K, C]
-    classes: np.ndarray  # [C]; the data set's
+    classes: np.ndarray  # [C]
     frame_shift_s: float
 
 
@@ -40,39 +40,33 @@ def examples(clips: Examples, figure: Figure, labels: Mapping[str, str]) -> Figu
             spectrogram.set_visible(False)
             bars.set_visible(False)
             continue
-        seconds = len(frames[k]) * clips.frame_shift_s
-        image = _shrink(frames[k], MAX_COLUMNS).T
-        extent = (0, seconds, 0, len(image))
-        spectrogram.imshow(
-            image,
-            cmap=SPECTROGRAM,
-            vmin=floor,
-            vmax=top,
-            aspect="auto",
-            origin="lower",
-            interpolation="none",
-            extent=extent,
-        )
-        spectrogram.set_title(_shorten(str(clips.clip_id[k]), 40), fontsize=8.5)
-        spectrogram.grid(visible=False)
-        spectrogram.set_yticks([])
-        spectrogram.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
-        spectrogram.set_ylabel("mel bin")
+        _show(spectrogram, _shrink(frames[k], MAX_COLUMNS), floor, top, len(frames[k]) * clips.frame_shift_s)
         if k + n_columns >= len(frames):
             spectrogram.set_xlabel("time (s)")
+        spectrogram.set_title(_shorten(str(clips.clip_id[k]), 40), fontsize=8.5)
         if not clips.label[k].any():
             spectrogram.set_title("no tag", loc="right", color=MUTED, fontsize=8.5)
         _score_bars(bars, clips.score[k], clips.label[k], list(labels.values()))
     return figure
 
 
+def _show(axes: Axes, frames: np.ndarray, floor: float, top: float, seconds: float) -> None:
+    """Draw [T, F], time to the right; brightness from `floor` to `top`."""
+    extent = (0, seconds, 0, frames.shape[1])
+    # Without interpolation SVG holds the frames as they are, and the viewer scales them.
+    axes.imshow(
+        frames.T, SPECTROGRAM, aspect="auto", interpolation="none", vmin=floor, vmax=top, origin="lower", extent=extent
+    )
+    axes.grid(visible=False)
+    axes.set_yticks([])
+    axes.set_ylabel("mel bin")
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+
+
 def _shrink(frames: np.ndarray, n_columns: int) -> np.ndarray:
     """[T, F] averaged over time to at most `n_columns` rows."""
-    step = math.ceil(len(frames) / n_columns)
-    return (
-        np.add.reduceat(frames, np.arange(0, len(frames), step))
-        / np.minimum(step, len(frames) - np.arange(0, len(frames), step))[:, None]
-    )
+    starts = np.arange(0, len(frames), math.ceil(len(frames) / n_columns))
+    return np.add.reduceat(frames, starts) / np.diff(starts, append=len(frames))[:, None]
 
 
 def _shorten(text: str, length: int) -> str:
@@ -80,6 +74,7 @@ def _shorten(text: str, length: int) -> str:
 
 
 def _score_bars(axes: Axes, score: np.ndarray, label: np.ndarray, names: list[str]) -> None:
+    """Every class tagged and the best others, five in all or one more than are tagged; highest score first."""
     tagged = np.flatnonzero(label)
     others = [c for c in np.argsort(-score, kind="stable") if not label[c]][: max(5 - len(tagged), 1)]
     shown = sorted([*tagged, *others], key=lambda c: -score[c])

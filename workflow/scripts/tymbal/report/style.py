@@ -53,6 +53,7 @@ _STYLE: dict[Any, Any] = {
     "legend.fontsize": 9,
     "lines.linewidth": 1.8,
     "lines.solid_capstyle": "round",
+    "text.parse_math": False,  # a class may be called A$B$
     # Text as paths looks the same everywhere; a fixed salt makes equal figures equal files.
     "svg.fonttype": "path",
     "svg.hashsalt": "tymbal",

@@ -19,7 +19,8 @@ from tymbal.evaluate.metrics import evaluate, headline
 from tymbal.files import atomic, fingerprint, sha256, write_json
 from tymbal.inference import mean_loss, predict, scores
 from tymbal.ingest.manifest import class_names, labels, read_manifest
-from tymbal.models.checkpoints import ModelCard, load_ssast, save_model
+from tymbal.models.card import ModelCard, save_model
+from tymbal.models.checkpoints import load_ssast
 from tymbal.models.ssast import SIZES, SSAST, parameter_counts
 from tymbal.norm import NormStats, Scale
 from tymbal.provenance import environment, now

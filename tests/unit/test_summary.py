@@ -1,0 +1,156 @@
+"""Summary tables from run folders."""
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score, confusion_matrix
+
+from fake_runs import fake_frames, write_balance, write_runs
+from tymbal.evaluate.predictions import read_predictions
+from tymbal.evaluate.summary import CURVE_STEPS, collect, pick_examples
+from tymbal.evaluate.tables import read_table, rows_of, write_table
+
+CLASSES = ["Bird", "Frog", "NA", "7"]  # names that a table reader could take for something else
+
+
+@pytest.fixture(scope="module")
+def multi(tmp_path_factory):
+    """Runs of a multi-label data set, one class without positives, and their tables."""
+    root = tmp_path_factory.mktemp("multi")
+    runs = write_runs(root, "2024", "m", CLASSES, n_folds=2, seeds=(0, 1), absent=["7"])
+    return runs, collect(runs, {"2024": write_balance(root / "balance.csv", CLASSES)})
+
+
+@pytest.fixture(scope="module")
+def single(tmp_path_factory):
+    """Likewise with single labels and all classes present."""
+    root = tmp_path_factory.mktemp("single")
+    runs = write_runs(root, "esc", "m", CLASSES, single_label=True)
+    return runs, collect(runs, {"esc": write_balance(root / "balance.csv", CLASSES)})
+
+
+def pooled(runs):
+    parts = [read_predictions(folder / "predictions.csv") for _, folder in runs]
+    return np.concatenate([part.scores for part in parts]), np.concatenate([part.labels for part in parts])
+
+
+def test_columns(multi):
+    tables = multi[1]
+    assert {name: ", ".join(table.columns) for name, table in tables.items()} == {
+        "metrics": "dataset, model, fold, seed, part, target_rule, threshold, metric, class, value, n_pos, n_clips, "
+        "n_classes, note",
+        "curves": "dataset, model, fold, seed, epoch, lr, head_lr, train_loss, val_loss, val_mAP, val_AUC, val_dprime, "
+        "val_precision, val_recall, val_accuracy, threshold, clips_per_s, seconds, best",
+        "pr_curves": "dataset, model, class, recall, precision, n_pos, n_clips, prevalence",
+        "confusion": "dataset, model, kind, true_class, predicted_class, n, share",
+        "balance": "dataset, fold, part, class, n_clips, n_groups, weight, share, target_share, residual",
+        "runs": "dataset, model, fold, seed, best_epoch, epochs, n_train, n_val, n_test, parameters, device, "
+        "precision, peak_memory_mb, minutes, init",
+    }
+
+
+def test_metrics_are_those_of_the_runs(multi):
+    runs, tables = multi
+    for run, folder in runs:
+        result = json.loads((folder / "metrics.json").read_text())
+        metrics = tables["metrics"]
+        mine = metrics[(metrics["fold"] == run.fold) & (metrics["seed"] == run.seed)]
+        assert mine["metric"].tolist() == [row["metric"] for row in result["rows"]]
+        assert [None if math.isnan(v) else v for v in mine["value"]] == [row["value"] for row in result["rows"]]
+        assert set(mine["n_clips"]) == {40}
+
+
+def test_runs_have_one_row_each(multi):
+    table = multi[1]["runs"]
+    assert table[["fold", "seed", "n_test", "parameters", "init"]].to_numpy().tolist() == [
+        [fold, seed, 40, 5524416, "scratch"] for seed in (0, 1) for fold in (1, 2)
+    ]
+
+
+def test_pooled_curves_give_the_pooled_average_precision(multi):
+    runs, tables = multi
+    scores, labels = pooled(runs)
+    for c, name in enumerate(CLASSES[:3]):
+        curve = tables["pr_curves"].query("`class` == @name")
+        recall, precision = curve["recall"].to_numpy()[::-1], curve["precision"].to_numpy()[::-1]
+        area = (np.diff(recall, prepend=0) * precision).sum()
+        assert area == pytest.approx(average_precision_score(labels[:, c] > 0, scores[:, c]))
+        assert recall[-1] == 1
+        assert set(curve["n_pos"]) == {int((labels[:, c] > 0).sum())}
+        assert set(curve["n_clips"]) == {160}
+    assert "7" not in set(tables["pr_curves"]["class"])  # no positives, no curve
+
+
+def test_long_curves_are_thinned(tmp_path):
+    runs = write_runs(tmp_path, "d", "m", CLASSES, n_folds=1, n_test=4000)
+    curve = collect(runs, {"d": write_balance(tmp_path / "b.csv", CLASSES)})["pr_curves"].query("`class` == 'Bird'")
+    assert curve["n_pos"].iloc[0] > 2 * CURVE_STEPS
+    assert CURVE_STEPS / 2 < len(curve) <= CURVE_STEPS + 1
+    assert curve["recall"].iloc[0] == 1
+
+
+def test_confusion_of_single_labels(single):
+    runs, tables = single
+    scores, labels = pooled(runs)
+    expected = confusion_matrix(labels.argmax(axis=1), scores.argmax(axis=1))
+    table = tables["confusion"]
+    assert set(table["kind"]) == {"confusion"}
+    assert table["n"].to_numpy().reshape(4, 4).tolist() == expected.tolist()
+    assert table.groupby("true_class")["share"].sum().to_numpy() == pytest.approx(1)
+
+
+def test_cooccurrence_of_multiple_labels(multi):
+    runs, tables = multi
+    scores, labels = pooled(runs)
+    table = tables["confusion"]
+    assert set(table["kind"]) == {"cooccurrence"}
+    cells = table.set_index(["true_class", "predicted_class"])
+    frogs = labels[:, 1] > 0  # any tag, a sub tag too
+    assert cells.loc[("Frog", "Bird"), "n"] == (scores[frogs, 0] >= 0.5).sum()
+    assert cells.loc[("Frog", "Bird"), "share"] == pytest.approx((scores[frogs, 0] >= 0.5).mean())
+    assert cells.loc["7", "share"].isna().all()
+    assert len(table) == 16
+
+
+def test_written_tables_are_read_back(multi, tmp_path):
+    for name, table in multi[1].items():
+        write_table(table, tmp_path / f"{name}.csv")
+        found = read_table(tmp_path / f"{name}.csv")
+        pd.testing.assert_frame_equal(found, table, check_dtype=False, rtol=1e-8)
+    assert found["dataset"].tolist() == ["2024"] * 4
+    metrics = read_table(tmp_path / "metrics.csv")
+    assert list(dict.fromkeys(metrics["class"])) == [*CLASSES, ""]
+    assert len(rows_of(metrics, "2024", "m")) == len(metrics)
+    assert rows_of(metrics, "2024", "other").empty
+
+
+def test_examples_go_from_best_to_worst(multi, tmp_path):
+    (_, folder), *_ = multi[0]
+    pick_examples(folder / "predictions.csv", fake_frames, 0.01, tmp_path / "examples.npz")
+    clips = read_predictions(folder / "predictions.csv")
+    error = np.abs(clips.scores - clips.labels)
+    loss = -(clips.labels * np.log(clips.scores) + (1 - clips.labels) * np.log(1 - clips.scores)).mean(axis=1)
+    with np.load(tmp_path / "examples.npz") as found:
+        rows = [clips.clip_ids.index(name) for name in found["clip_id"]]
+        assert len(rows) == 6
+        assert loss[rows].tolist() == sorted(loss[rows])
+        assert (loss[rows[0]], loss[rows[-1]]) == (loss.min(), loss.max())
+        np.testing.assert_array_equal(np.abs(found["score"] - found["label"]), error[rows])
+        assert found["fbank"].dtype == np.float16
+        assert found["fbank"].shape == (6, found["n_frames"].max(), 128)
+        for row, name, x, n in zip(rows, found["clip_id"], found["fbank"], found["n_frames"], strict=True):
+            assert clips.clip_ids[row] == name
+            np.testing.assert_array_equal(x[:n], fake_frames(name))
+            assert not x[n:].any()
+        assert found["classes"].tolist() == CLASSES
+        assert found["frame_shift_s"] == 0.01
+
+
+def test_fewer_clips_than_examples(tmp_path):
+    ((_, folder),) = write_runs(tmp_path, "d", "m", CLASSES, n_folds=1, n_test=4)
+    pick_examples(folder / "predictions.csv", fake_frames, 0.01, tmp_path / "examples.npz")
+    with np.load(tmp_path / "examples.npz") as found:
+        assert len(set(found["clip_id"])) == len(found["clip_id"]) == 4
