@@ -19,7 +19,7 @@ demo: venv  ## the whole chain on the embedded soundscapes, to a report
 	@echo "Report: file://$(CURDIR)/results/report/index.html"
 
 test: venv  ## all tests
-	OMP_NUM_THREADS=1 pytest -n auto --dist worksteal
+	pytest -n auto --dist worksteal
 
 venv: $(VENV)/complete  ## only the environment, in .venv/
 

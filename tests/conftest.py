@@ -1,5 +1,6 @@
 """A clean checkout for tests that type what a user types."""
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from helpers import REPO, Checkout
+
+# Workers share the cores; libraries' own threads would only wait for each other. Read when they are first imported.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,13 @@ def test_an_undefined_selection_metric_is_told(data, tmp_path):
         train(data, tmp_path / "run", settings(select_by="AUC"))
 
 
+def test_statistics_of_other_clips_are_refused(data, tmp_path):
+    store = FeatureStore(data.store)
+    fit_norm(store, store.index["clip_id"].tolist()).write(data.norm)  # as if test clips had a say
+    with pytest.raises(InputError, match="fitted on other clips than the training part of fold 1"):
+        train(data, tmp_path / "run")
+
+
 def test_cross_entropy_refuses_soft_labels(data, tmp_path):
     with pytest.raises(
         InputError, match=r"3 of the 6 clips in part 'train' have others, such as clip00\. Use loss 'bce'"
