@@ -107,6 +107,7 @@ def test_cells_left_out_by_the_rule_do_not_count():
     rows = of_one_class([0.8, 0.9, 0.2, 0.1], soft, "main-ignore-sub")
     assert rows["AP", "a"].value == 1
     assert rows["prevalence", "a"].value == pytest.approx(1 / 3)
+    assert rows["mAP_micro", ""].value == 1
     assert of_one_class([0.8, 0.9, 0.2, 0.1], soft, "main")["AP", "a"].value == 0.5
     assert of_one_class([0.8, 0.9, 0.2, 0.1], soft, "any")["AP", "a"].n_pos == 2
 

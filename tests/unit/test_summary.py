@@ -74,7 +74,7 @@ def test_pooled_curves_give_the_pooled_average_precision(multi):
     runs, tables = multi
     scores, labels = pooled(runs)
     for c, name in enumerate(CLASSES[:3]):
-        curve = tables["pr_curves"].query("`class` == @name")
+        curve = tables["pr_curves"][tables["pr_curves"]["class"] == name]
         recall, precision = curve["recall"].to_numpy()[::-1], curve["precision"].to_numpy()[::-1]
         area = (np.diff(recall, prepend=0) * precision).sum()
         assert area == pytest.approx(average_precision_score(labels[:, c] > 0, scores[:, c]))

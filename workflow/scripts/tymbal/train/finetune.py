@@ -100,8 +100,8 @@ def finetune(
 
     if (norm.split, norm.state) != (fingerprint(sorted(train.clip_ids)), store.state.fingerprint):
         raise InputError(
-            f"{inputs.norm} was fitted on other clips than the training part of fold {run.fold} in {inputs.folds}, or on "
-            f"other features than those in {inputs.store}. Delete it; fit_norm_stats makes it again."
+            f"{inputs.norm} was fitted on other clips than the training part of fold {run.fold} in {inputs.folds}, or "
+            f"on other features than those in {inputs.store}. Delete it; fit_norm_stats makes it again."
         )
 
     generator = torch.Generator().manual_seed(derive(run.seed, "init"))
