@@ -73,7 +73,7 @@ def score_test(
         axis=1,
     )
     with atomic(predictions) as partial:
-        table.to_csv(partial, index=False, float_format="%.7g")
+        table.to_csv(partial, index=False, float_format="%.9g")
     results = evaluate(score, truth, classes, evaluation.target_rule, evaluation.threshold, single_label)
     write_json(
         metrics,

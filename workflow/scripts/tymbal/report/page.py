@@ -211,7 +211,7 @@ def _range(values: "pd.Series[int]") -> str:
 
 
 def _decimals(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None or pd.isna(value) else f"{value:.{digits}f}"
+    return "–" if value is None or pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
 
 
 def _thousands(value: float) -> str:

@@ -1,0 +1,188 @@
+"""Every figure is drawn from summary tables, whatever the classes are called, and redrawn to the same bytes."""
+
+import logging
+import warnings
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from fake_runs import fake_frames, write_balance, write_runs
+from tymbal.evaluate.summary import collect, pick_examples
+from tymbal.evaluate.tables import read_table, rows_of, write_table
+from tymbal.report import style
+from tymbal.report.catalog import FIGURES
+from tymbal.report.examples import Examples, examples
+from tymbal.report.figures import PLOTS, class_shares, confusion, draw, per_class_ap, pr_curves, training_curves
+
+CLASSES = {"zh": ["鳥", "蛙", "哺乳類", "A$\\frac$"], "single": ["dog_bark", "rain", "sea"], "short": ["a", "b"]}
+
+
+@pytest.fixture(scope="module")
+def summary(tmp_path_factory) -> Path:
+    """Tables of three data sets: Chinese names with a class never present, single labels, and a single epoch."""
+    root = tmp_path_factory.mktemp("figures")
+    runs = [
+        *write_runs(root, "zh", "m", CLASSES["zh"], n_folds=3, absent=["哺乳類"]),
+        *write_runs(root, "single", "m", CLASSES["single"], single_label=True),
+        *write_runs(root, "short", "m", CLASSES["short"], n_folds=1, n_test=3, n_epochs=1),
+    ]
+    balances = {name: write_balance(root / f"{name}.csv", classes, 3) for name, classes in CLASSES.items()}
+    for name, table in collect(runs, balances).items():
+        write_table(table, root / f"summary/{name}.csv")
+    for run, folder in runs[::-1]:  # ends with the first run of each
+        out = root / f"summary/examples/{run.dataset}/m.npz"
+        pick_examples(folder / "predictions.csv", fake_frames, 0.01, out)
+    return root / "summary"
+
+
+@pytest.fixture(autouse=True)
+def styled():
+    """As `draw` has it while a function draws."""
+    with style.style(["DejaVu Sans"]):
+        yield
+
+
+def labels(dataset: str) -> dict[str, str]:
+    return {name: name for name in CLASSES[dataset]}
+
+
+def rows(summary: Path, table: str, dataset: str):
+    return rows_of(read_table(summary / f"{table}.csv"), dataset, None)
+
+
+def texts(figure: Figure) -> list[str]:
+    return [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def test_the_catalogue_and_the_functions_agree():
+    assert set(PLOTS) == set(FIGURES)
+
+
+@pytest.mark.parametrize("dataset", CLASSES)
+@pytest.mark.parametrize("key", FIGURES)
+def test_drawn_as_paths_without_a_missing_glyph(summary, tmp_path, key, dataset):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # Matplotlib warns of a missing glyph, of a crowded layout, of empty axes
+        draw(key, summary, dataset, "m" if FIGURES[key].scope == "model" else None, tmp_path / "figure.svg")
+    names = {element.tag.split("}")[1] for element in ET.parse(tmp_path / "figure.svg").iter()}
+    assert "path" in names
+    assert "text" not in names
+    assert "date" not in names
+
+
+@pytest.mark.parametrize("key", ["confusion", "examples"])
+def test_redrawn_to_the_same_bytes(summary, tmp_path, key):
+    for name in ("first", "second"):
+        draw(key, summary, "zh", "m", tmp_path / f"{name}.svg")
+    assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
+
+
+def test_training_curves_have_a_line_a_run_their_mean_and_the_kept_epochs(summary):
+    curves = rows(summary, "curves", "zh")
+    _, score = training_curves(curves, Figure(), labels("zh")).axes
+    *runs, mean, kept = score.lines
+    assert len(runs) == 3
+    np.testing.assert_allclose(mean.get_ydata(), np.mean([run.get_ydata() for run in runs], axis=0))
+    best = curves[curves["best"] == 1]
+    assert kept.get_xdata().tolist() == best["epoch"].tolist()
+    assert kept.get_ydata().tolist() == best["val_mAP"].tolist()
+
+
+def test_training_curves_without_a_defined_map(summary):
+    curves = rows(summary, "curves", "zh").assign(val_mAP=np.nan)
+    loss, _ = training_curves(curves, Figure(), labels("zh")).axes
+    assert len(loss.lines) == 9  # two times three runs and their mean, and the kept epochs
+
+
+def test_classes_are_ranked_and_those_not_evaluable_said_to_be(summary):
+    metrics = rows(summary, "metrics", "zh")
+    figure = per_class_ap(metrics, Figure(), labels("zh"))
+    order = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+    mean = metrics[(metrics["metric"] == "AP") & metrics["class"].isin(order)].groupby("class")["value"].mean()
+    assert order[-1] == "哺乳類"
+    assert order[:-1] == mean.dropna().sort_values(ascending=False).index.tolist()
+    assert "not evaluable: no positive test clip" in texts(figure)
+    assert f"{mean.max():.2f}" in texts(figure)
+
+
+def test_a_panel_a_class_and_an_empty_one_where_there_is_no_positive(summary):
+    points = rows(summary, "pr_curves", "zh")
+    panels = pr_curves(points, Figure(), labels("zh")).axes
+    assert [panel.get_title(loc="left") for panel in panels] == CLASSES["zh"]
+    assert [len(panel.lines) for panel in panels] == [2, 2, 0, 2]  # chance and the curve
+    bird = points[points["class"] == "鳥"]
+    assert panels[0].get_title(loc="right") == f"n {bird['n_pos'].iloc[0]}"
+    assert panels[0].lines[0].get_ydata()[0] == bird["prevalence"].iloc[0]
+    recall, precision = panels[0].lines[1].get_data()
+    assert (np.diff(recall) * precision[1:]).sum() == pytest.approx(  # the area drawn is the average precision
+        -(np.diff(bird["recall"], append=0) * bird["precision"]).sum()
+    )
+
+
+@pytest.mark.parametrize("dataset", ["zh", "single"])
+def test_confusion_prints_per_cent_of_the_right_cells(summary, dataset):
+    table, metrics = rows(summary, "confusion", dataset), rows(summary, "metrics", dataset)
+    axes = confusion(table, metrics, Figure(), labels(dataset)).axes[0]
+    printed = {text.get_position(): text.get_text() for text in axes.texts}
+    order = CLASSES[dataset]
+    for row in table.itertuples():
+        position = (order.index(row.predicted_class), order.index(row.true_class))
+        if np.isnan(row.share):
+            assert printed[position] == "–"
+        elif row.share >= 0.005:
+            assert printed[position] == f"{100 * row.share:.0f}"
+    support = metrics[metrics["metric"] == "AP"].groupby("class")["n_pos"].sum()
+    assert [printed[1.06, i] for i in range(len(order))] == [str(support[name]) for name in order]
+
+
+def test_class_shares_show_every_fold_and_the_target(summary):
+    balance = rows(summary, "balance", "zh")
+    panels = class_shares(balance, Figure(), labels("zh")).axes
+    for panel, part in zip(panels, ("train", "val", "test"), strict=True):
+        mine = balance[balance["part"] == part]
+        assert panel.lines[0].get_xdata() == [mine["target_share"].iloc[0]] * 2
+        assert panel.lines[1].get_xdata().tolist() == mine["share"].tolist()
+        low, high = panel.get_xlim()
+        assert low <= mine["share"].min()
+        assert mine["share"].max() <= high
+    assert [tick.get_text() for tick in panels[0].get_yticklabels()] == [*CLASSES["zh"], "all clips"]
+
+
+def test_examples_fill_the_bars_of_tagged_classes(summary):
+    with np.load(summary / "examples/zh/m.npz") as file:
+        clips = Examples(**file)
+    axes = examples(clips, Figure(), labels("zh")).axes
+    for k, bars in enumerate(axes[1::2]):
+        names = [tick.get_text() for tick in bars.get_yticklabels()]
+        assert [bar.get_width() for bar in bars.patches] == sorted(clips.score[k], reverse=True)
+        for bar, name in zip(bars.patches, names, strict=True):
+            weight = clips.label[k, CLASSES["zh"].index(name.split(" (")[0])]
+            assert (to_hex(bar.get_facecolor()) == style.BLUE) == (weight > 0)
+            assert name.endswith("(0.6)") == (weight == np.float32(0.6))
+
+
+def test_long_clips_are_averaged_over_time():
+    frames = np.repeat(np.arange(700.0), 2)[:, None] * np.ones(4)
+    clips = Examples(frames[None], np.array([1400]), np.array(["x"]), np.ones((1, 1)), np.ones((1, 1)), ["a"], 0.01)
+    image = examples(clips, Figure(), {"a": "a"}).axes[0].images[0]
+    assert image.get_array().shape == (4, 467)
+    np.testing.assert_allclose(image.get_array()[0, :2], [1 / 3, 5 / 3])
+    assert image.get_extent()[1] == 14
+
+
+def test_a_class_that_no_font_can_write_is_numbered_and_told(caplog):
+    families = style.fonts_for(["Bird", "\U000e0fff"])
+    with caplog.at_level(logging.WARNING):
+        assert style.printable(["Bird", "x\U000e0fff"], families) == {"Bird": "Bird", "x\U000e0fff": "class 1"}
+    assert "printed as 'class 1'" in caplog.text
+
+
+def test_without_the_shipped_font_latin_names_stay(monkeypatch):
+    monkeypatch.setattr(style, "_shipped", lambda: ())
+    families = style.fonts_for(["Bird", "Été"])
+    assert families == ["DejaVu Sans"]
+    assert style.printable(["Été"], families) == {"Été": "Été"}
