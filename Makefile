@@ -19,7 +19,7 @@ demo: venv  ## the whole chain on the embedded soundscapes, to a report
 	@echo "Report: file://$(CURDIR)/results/report/index.html"
 
 test: venv  ## all tests
-	pytest -n auto --dist worksteal
+	pytest -n auto --dist loadfile
 
 venv: $(VENV)/complete  ## only the environment, in .venv/
 
