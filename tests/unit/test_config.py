@@ -72,7 +72,7 @@ TRAIN = "models/ssast-tiny/train"
         ),
         ("models/ssast-tiny/frontend", "fbank64", "no front end 'fbank64'; known: ['fbank128']"),
         (f"{NET}/patch", [256, 16], "256 mel bins high, but the front end has 128"),
-        (f"{NET}/patch", [16, 400], "400 frames, but n_frames is 288"),
+        (f"{NET}/patch", [16, 600], "600 frames, but n_frames is 592"),
         (f"{TRAIN}/augment/freq_mask", 200, "200 is wider than the spectrogram (128)"),
         ("experiments/0/dataset", "esc", "no data set 'esc'; known: ['soundscapes']"),
         ("experiments/0/model", "ast", "no model 'ast'"),
