@@ -45,8 +45,8 @@ figures: venv  ## redraw figures and report from results/summary (CONFIG=file fo
 	  --forcerun plot_model_figure plot_dataset_figure write_report \
 	  --allowed-rules figures plot_model_figure plot_dataset_figure write_report
 
-clean:  ## remove logs, caches and the embedded soundscapes with their results; other data sets' results stay
-	rm -rf logs benchmarks .snakemake .pytest_cache .mypy_cache .ruff_cache
+clean:  ## remove logs, caches, the demo and the report; other data sets' features, models and predictions stay
+	rm -rf logs benchmarks .snakemake/log .snakemake/scripts .pytest_cache .mypy_cache .ruff_cache
 	rm -rf resources/soundscapes results/soundscapes results/summary results/figures results/report results/bench
 	find workflow tests -name __pycache__ -prune -exec rm -rf {} +
 

@@ -46,6 +46,7 @@ def test_shipped_configurations_are_valid(path):
     assert Plan(load(merged(path))).runs
 
 
+TAGS = {"format": "tags", "table": "tags.csv", "audio": "audio"}
 NET = "models/ssast-tiny/net"
 TRAIN = "models/ssast-tiny/train"
 
@@ -77,7 +78,13 @@ TRAIN = "models/ssast-tiny/train"
         ("experiments/0/dataset", "esc", "no data set 'esc'; known: ['soundscapes']"),
         ("experiments/0/model", "ast", "no model 'ast'"),
         ("experiments/0/folds", [1, 2], "[2] do not exist"),
-        ("experiments/0/seeds", [0, 0], "planned twice"),
+        ("experiments/0/seeds", [0, 0], "fold 1 x seed 0 is planned twice"),
+        ("experiments/0/folds", [1, 1], "fold 1 x seed 0 is planned twice"),
+        ("datasets/soundscapes/name_pattern", "(?P<recording>", "not a regular expression"),
+        ("datasets/soundscapes/name_pattern", "(?P<site>.+)", "expected a group (?P<recording>...)"),
+        ("datasets/soundscapes/source", TAGS | {"table": "D:\\tags.csv"}, "source.table: found 'D:\\\\tags.csv'"),
+        ("datasets/soundscapes/source", TAGS | {"audio": "/mnt/audio"}, "relative to data_root"),
+        ("datasets/soundscapes/source", TAGS | {"sub_prefix": "MainTag_"}, "they must differ"),
         ("experiments", [], "at least 1 item"),
         (f"{TRAIN}/loss", "ce", "needs exactly one class a clip"),
         (f"{TRAIN}/select_by", "accuracy", "undefined for the multi-label data set"),
@@ -98,6 +105,29 @@ def test_all_mistakes_in_one_message():
     raw["extra"] = 1
     with pytest.raises(InputError, match="3 problems"):
         load(raw)
+
+
+def test_a_data_set_may_be_called_like_a_kind_of_block():
+    raw = merged(DEFAULT)
+    raw["datasets"]["esc"] = {"source": {"format": "esc", "audio": "a"}}
+    with pytest.raises(InputError, match=r"datasets\.esc\.source\.table: missing"):
+        load(raw)
+
+
+def test_main_tags_must_be_told_from_sub_tags():
+    raw = changed("evaluation/target_rule", "main")
+    load(raw)
+    raw["datasets"]["soundscapes"]["source"] = TAGS | {"sub_weight": 1.0}
+    with pytest.raises(InputError, match="target rule 'main' takes weight 1 as a main tag"):
+        load(raw)
+
+
+def test_class_folders_are_inputs_one_by_one(tmp_path):
+    raw = changed("datasets/soundscapes/source", {"format": "folders", "audio": "clips"}) | {"data_root": str(tmp_path)}
+    for name in ("b", "a"):
+        (tmp_path / "clips" / name).mkdir(parents=True)
+    files = Plan(load(raw)).source_files("soundscapes")
+    assert [Path(file).relative_to(tmp_path).as_posix() for file in files] == ["clips", "clips/a", "clips/b"]
 
 
 def test_every_key_is_explained_in_the_readme():

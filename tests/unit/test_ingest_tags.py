@@ -80,11 +80,6 @@ def test_prefixes_of_which_one_begins_with_the_other(tmp_path: Path) -> None:
     assert record.labels == {"A": 1.0, "B": 0.6}
 
 
-def test_equal_prefixes_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="are both 'T_'; they must differ"):
-        read(tmp_path, "FileName,T_A\nf,1\n", ["A"], main_prefix="T_", sub_prefix="T_")
-
-
 def test_tag_columns_of_no_class_are_counted_and_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = "FileName,MainTag_A,MainTag_B,SubTag_B,SubTag_C\na,1,1,0,0\nb,0,1,1,0\nc,0,0,0,0\n"
     with caplog.at_level(logging.WARNING):

@@ -92,7 +92,7 @@ def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run"):
         larger_is_better=False,
     )
     optimizer = build_optimizer(model, options.optimizer, depth=1)
-    state = fit(model, objective, optimizer, options, Checkpoints(folder, fingerprint), CPU)
+    state = fit(model, objective, optimizer, options, Checkpoints(folder, fingerprint), CPU, None)
     return model, state
 
 

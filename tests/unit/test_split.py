@@ -10,8 +10,9 @@ from helpers import SHARED, needs_shared
 from tymbal.config import Holdout, KFold, OfficialFolds
 from tymbal.errors import InputError
 from tymbal.files import fingerprint
+from tymbal.folds import clip_ids, read_folds, write_folds
 from tymbal.ingest.manifest import LABEL
-from tymbal.split import check_split, clip_ids, read_folds, split_folds, write_folds
+from tymbal.split import check_split, split_folds
 
 HOLDOUT = Holdout(scheme="holdout")
 KFOLD = KFold(scheme="kfold", n_folds=4, val=0.2)

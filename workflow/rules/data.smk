@@ -17,6 +17,7 @@ rule synthesise_soundscapes:
     wildcard_constraints:
         # Never a lab's own folder under resources/.
         dataset="|".join(plan.synthetic) or "(?!)",
+    retries: 0
     resources:
         mem_mb=2000,
         runtime=30,
@@ -37,6 +38,7 @@ rule prepare_manifest:
         "logs/prepare_manifest/{dataset}.log",
     benchmark:
         "benchmarks/prepare_manifest/{dataset}.jsonl"
+    retries: 0
     threads: 4
     resources:
         mem_mb=2000,
@@ -60,11 +62,12 @@ rule split_folds:
         "logs/split_folds/{dataset}.log",
     benchmark:
         "benchmarks/split_folds/{dataset}.jsonl"
+    retries: 0
     resources:
         mem_mb=2000,
         runtime=30,
     params:
         split=lambda wildcards: plan.split_settings(wildcards.dataset),
-        code=code_digest("split"),
+        code=code_digest("split", "folds"),
     script:
         "../scripts/split_folds.py"

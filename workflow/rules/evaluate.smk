@@ -22,7 +22,7 @@ rule evaluate:
     threads: 4
     resources:
         mem_mb=8000,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         evaluation=plan.config.evaluation.model_dump(mode="json"),
         single_label=lambda wildcards: plan.single_label(wildcards.dataset),

@@ -20,7 +20,7 @@ rule compute_fbank:
     threads: 8
     resources:
         mem_mb=8000,
-        runtime=120,
+        runtime=lambda wildcards, attempt: 120 * attempt,
     params:
         frontend=lambda wildcards: plan.config.frontends[
             wildcards.frontend
@@ -47,7 +47,7 @@ rule fit_norm_stats:
         mem_mb=4000,
         runtime=30,
     params:
-        code=code_digest("norm"),
+        code=code_digest("norm", "folds"),
     script:
         "../scripts/fit_norm_stats.py"
 

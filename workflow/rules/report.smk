@@ -3,6 +3,9 @@
 `make figures` runs the rules of this file and no other.
 """
 
+TEMPLATE = (
+    Path(workflow.basedir) / "workflow/scripts/tymbal/report/templates/report.html.j2"
+)
 PLANNED_FIGURES = plan.figures(FIGURES)
 SUMMARY = {
     "metrics": "results/summary/metrics.csv",
@@ -103,5 +106,6 @@ rule write_report:
         figures=[tuple(figure) for figure in PLANNED_FIGURES],
         splits={dataset: plan.split_settings(dataset) for dataset in plan.datasets},
         code=code_digest("report.page"),
+        template=sha256(TEMPLATE),
     script:
         "../scripts/write_report.py"

@@ -7,6 +7,7 @@ from tymbal.smk import step
 if __name__ == "__main__":
     with step(snakemake):
         from tymbal.config import Frontend
+        from tymbal.devices import choose_device
         from tymbal.ingest.manifest import read_manifest
         from tymbal.store import compute_store
 
@@ -17,4 +18,6 @@ if __name__ == "__main__":
             out=Path(snakemake.output.store),
             work=Path(snakemake.params.work),
             threads=snakemake.threads,
+            code=snakemake.params.code,
+            device=str(choose_device(gpus)) if (gpus := snakemake.resources.get("gpu", 0)) else "cpu",
         )

@@ -6,8 +6,8 @@ from tymbal.smk import step
 
 if __name__ == "__main__":
     with step(snakemake):
+        from tymbal.folds import clip_ids, read_folds
         from tymbal.norm import fit_norm
-        from tymbal.split import clip_ids, read_folds
         from tymbal.store import FeatureStore
 
         train = clip_ids(read_folds(Path(snakemake.input.folds)), int(snakemake.wildcards.fold), "train")

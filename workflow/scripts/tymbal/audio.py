@@ -36,22 +36,6 @@ def probe(path: Path) -> AudioInfo:
     return AudioInfo(info.samplerate, info.channels, info.frames / info.samplerate, info.frames)
 
 
-def load(path: Path, sample_rate: int) -> np.ndarray:
-    """Read an audio file as mono at the wanted rate.
-
-    Args:
-        path: the file.
-        sample_rate: wanted rate, Hz.
-
-    Returns:
-        [N] float32; full scale is 1.
-
-    Raises:
-        InputError: as `decode`.
-    """
-    return decode(path.read_bytes(), sample_rate)
-
-
 def decode(data: bytes, sample_rate: int) -> np.ndarray:
     """Decode the bytes of an audio file to mono (the mean of the channels) at the wanted rate.
 

@@ -5,10 +5,13 @@ The same frozen models travel to the scripts as `params` and are what library fu
 `config/README.md` explains the keys to users.
 """
 
+import re
 from collections.abc import Mapping
+from itertools import pairwise
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from tymbal.errors import InputError
 
@@ -16,6 +19,25 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]  # safe in paths, 
 Positive = Annotated[int, Field(gt=0)]
 TargetRule = Literal["any", "main", "main-ignore-sub"]
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _relative(path: str) -> str:
+    if PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute():
+        raise ValueError("expected a path relative to data_root, so that the manifest holds on other machines")
+    return path
+
+
+def _names_recordings(pattern: str) -> str:
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if "recording" not in groups:
+        raise ValueError("expected a group (?P<recording>...) in it: clips of one recording stay together")
+    return pattern
+
+
+DataPath = Annotated[str, AfterValidator(_relative)]
 
 
 class Settings(BaseModel):
@@ -43,8 +65,8 @@ class TagSource(Settings):
     """Wide tag table: one row a clip, `MainTag_<name>` and `SubTag_<name>` columns."""
 
     format: Literal["tags"]
-    table: str  # under data_root
-    audio: str  # folder under data_root
+    table: DataPath
+    audio: DataPath  # a folder
     file_column: str = "FileName"
     site_column: str | None = "Site"
     main_prefix: str = "MainTag_"
@@ -53,12 +75,18 @@ class TagSource(Settings):
     sub_weight: Annotated[float, Field(gt=0, le=1)] = 0.6
     class_names: dict[str, str] = {}  # name in the table -> class; two names may share a class
 
+    @model_validator(mode="after")
+    def _prefixes_differ(self) -> Self:
+        if self.main_prefix.strip() == self.sub_prefix.strip():
+            raise ValueError(f"main_prefix and sub_prefix are both {self.main_prefix!r}; they must differ")
+        return self
+
 
 class FolderSource(Settings):
     """One folder a class; the folder's name is the class."""
 
     format: Literal["folders"]
-    audio: str
+    audio: DataPath
     class_names: dict[str, str] = {}
 
 
@@ -66,8 +94,8 @@ class EscSource(Settings):
     """ESC's table: filename, fold, category, and the source recording of each clip."""
 
     format: Literal["esc"]
-    table: str
-    audio: str
+    table: DataPath
+    audio: DataPath
     recording_column: str = "src_file"
 
 
@@ -124,7 +152,7 @@ class Clips(Settings):
     task: Literal["single-label", "multi-label"]
     classes: Annotated[tuple[str, ...], Field(min_length=2)]  # the order is part of every model
     # Named groups `recording` (required) and `site` (optional) of a full match of the file's stem.
-    name_pattern: str = r"(?P<recording>.+?)(?:_\d{1,3})?"
+    name_pattern: Annotated[str, AfterValidator(_names_recordings)] = r"(?P<recording>.+?)(?:_\d{1,3})?"
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -278,7 +306,7 @@ def load(raw: Mapping[str, Any]) -> Config:
     return config
 
 
-_KINDS = {"synth", "tags", "folders", "esc", "holdout", "kfold", "official", "step", "cosine"}
+_CHOOSING = ("source", "split", "schedule")
 _REMEDY = "correct the file given with --configfile (or config/config.yaml); config/README.md explains every key"
 
 
@@ -288,8 +316,9 @@ def read_split(raw: Mapping[str, Any]) -> Split:
 
 
 def _problem(details: Any) -> str:
-    # pydantic puts the chosen kind of a block (its format, scheme or name) into the path; users did not write it.
-    key = ".".join(str(part) for part in details["loc"] if part not in _KINDS) or "(top level)"
+    # After a block of which there are kinds, pydantic puts the chosen kind into the path; users did not write it.
+    path = ["", *details["loc"]]
+    key = ".".join(str(part) for before, part in pairwise(path) if before not in _CHOOSING) or "(top level)"
     if details["type"] == "extra_forbidden":
         return f"{key}: unknown key"
     if details["type"] == "missing":
@@ -338,8 +367,16 @@ def _cross_checks(config: Config) -> list[str]:
                     f"{where}: model {experiment.model!r} selects by accuracy, which is undefined for the multi-label "
                     f"data set {experiment.dataset!r}; use mAP"
                 )
+        source, rule = dataset.source, config.evaluation.target_rule
+        if rule != "any" and source.format == "tags" and not source.sub_weight < source.main_weight == 1:
+            problems.append(
+                f"{where}: target rule {rule!r} takes weight 1 as a main tag, but {experiment.dataset!r} has "
+                f"main_weight {source.main_weight:g} and sub_weight {source.sub_weight:g}; use 1 and less than 1"
+            )
         for seed in experiment.seeds:
-            if (key := (experiment.dataset, experiment.model, seed)) in seen:
-                problems.append(f"{where}: {experiment.dataset} x {experiment.model} x seed {seed} is planned twice")
-            seen.add(key)
+            for fold in folds if experiment.folds == "all" else experiment.folds:
+                run = f"{experiment.dataset} x {experiment.model} x fold {fold} x seed {seed}"
+                if run in seen:
+                    problems.append(f"{where}: {run} is planned twice")
+                seen.add(run)
     return problems

@@ -1,6 +1,7 @@
 """The list of training runs, planned once from the configuration; every collecting rule filters this list."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tymbal.config import Config
@@ -83,9 +84,12 @@ class Plan:
         """The files or folder that tell which clips a data set has."""
         source = self.config.datasets[dataset].source
         if source.format == "synth":
-            return [f"resources/{dataset}/tags.csv"]
-        given = source.audio if source.format == "folders" else source.table
-        return [f"{self.config.data_root}/{given}"]
+            return [f"resources/{dataset}/tags.csv", f"resources/{dataset}/audio"]
+        if source.format == "folders":
+            # A folder's time tells of new files in it, not in its sub-folders.
+            folder = Path(self.config.data_root, source.audio)
+            return [str(folder), *sorted(str(path) for path in folder.glob("*/"))]
+        return [f"{self.config.data_root}/{source.table}"]
 
     def manifest_settings(self, dataset: str) -> dict[str, Any]:
         """What `prepare_manifest` reads of a data set: everything but the split."""

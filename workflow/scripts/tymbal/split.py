@@ -7,23 +7,18 @@ Clips of one group (a recording, or a site) always share a part. Clips without l
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tymbal.config import Holdout, KFold, OfficialFolds
 from tymbal.errors import InputError
-from tymbal.files import write_text
+from tymbal.folds import ALL, PARTS, UNLABELLED
 from tymbal.ingest.manifest import LABEL, class_names
 from tymbal.seeds import derive
 from tymbal.stratify import divide
 
 log = logging.getLogger(__name__)
-
-PARTS = ("train", "val", "test")
-UNLABELLED = "unlabelled"
-ALL = "(all)"  # in the balance table: clips, whatever their classes
 
 
 @dataclass(frozen=True)
@@ -103,22 +98,6 @@ def check_split(folds: pd.DataFrame, manifest: pd.DataFrame, group: str) -> None
             problems += [f"fold {fold}: {what} {name} is in {' and '.join(parts)}" for name, parts in found.items()]
     if problems:
         raise InputError.listing("folds that leak", problems, "delete folds.csv and run the split again")
-
-
-def write_folds(folds: pd.DataFrame, folds_path: Path, balance: pd.DataFrame, balance_path: Path) -> None:
-    """Write both tables of `split_folds` as CSV; equal splits give equal bytes."""
-    write_text(folds_path, folds.to_csv(index=False, lineterminator="\n"))
-    write_text(balance_path, balance.to_csv(index=False, lineterminator="\n"))
-
-
-def read_folds(path: Path) -> pd.DataFrame:
-    """Read `fold, clip_id, part`. Clip ids stay text, whatever they look like."""
-    return pd.read_csv(path, dtype={"fold": int, "clip_id": str, "part": str}, keep_default_na=False)
-
-
-def clip_ids(folds: pd.DataFrame, fold: int, part: str) -> list[str]:
-    """The clips of one part of one fold, sorted."""
-    return sorted(folds.loc[(folds["fold"] == fold) & (folds["part"] == part), "clip_id"])
 
 
 def _groups(manifest: pd.DataFrame, kind: str) -> Groups:

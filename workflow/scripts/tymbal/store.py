@@ -39,6 +39,7 @@ def compute_store(
     out: Path,
     work: Path,
     threads: int,
+    code: str = "",
     device: str = "cpu",
 ) -> None:
     """Compute the features of all clips of a manifest.
@@ -51,6 +52,7 @@ def compute_store(
         work: folder on the same file system where finished shards wait. A stopped job goes on from them, if clips
             and front end are still the same.
         threads: clips computed at a time.
+        code: digest of the code that computes; shards of other code are not continued.
         device: where the filterbank is computed.
 
     Raises:
@@ -58,7 +60,7 @@ def compute_store(
     """
     state = FeatureState.of(frontend)
     clips = manifest[["clip_id", "root", "path", "sha256"]]
-    parts = _resume(work, fingerprint([state.to_json(), clips[["clip_id", "sha256"]].to_numpy().tolist()]))
+    parts = _resume(work, fingerprint([code, state.to_json(), clips[["clip_id", "sha256"]].to_numpy().tolist()]))
     remaining = list(clips.iloc[sum(map(len, parts)) :].itertuples(index=False))
 
     def features(clip: Any) -> np.ndarray | InputError:

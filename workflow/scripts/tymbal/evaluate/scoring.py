@@ -10,11 +10,11 @@ from tymbal.config import Evaluation, Ssast
 from tymbal.evaluate.metrics import evaluate
 from tymbal.evaluate.predictions import SCORE
 from tymbal.files import atomic, write_json
+from tymbal.folds import clip_ids, read_folds
 from tymbal.inference import predict, scores
 from tymbal.ingest.manifest import LABEL, class_names, labels, read_manifest
 from tymbal.models.card import check_classes, load_model
 from tymbal.runs import Run
-from tymbal.split import clip_ids, read_folds
 from tymbal.store import FeatureStore
 from tymbal.train.data import ClipSet
 
@@ -68,7 +68,7 @@ def score_test(
         [
             rows[["clip_id", "recording", "site"]],
             pd.DataFrame(score, columns=[f"{SCORE}{name}" for name in classes]),
-            pd.DataFrame(truth, columns=[f"{LABEL}{name}" for name in classes]),
+            rows[[f"{LABEL}{name}" for name in classes]],
         ],
         axis=1,
     )

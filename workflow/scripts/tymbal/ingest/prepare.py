@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -30,6 +30,9 @@ READERS: dict[str, Callable[[Any, Sequence[str], Path, Sequence[str]], list[Reco
     "esc": esc.read,
 }
 
+MIN_CLIP_S = 0.025  # one frame
+TOO_SHORT = "audio files shorter than one frame of 25 ms"
+
 # Kinds of problems with clips, in the order in which they are told, with what to do about each.
 REMEDIES = {
     "missing audio files": "copy them into the audio folder, or take their rows out of the table",
@@ -45,6 +48,7 @@ REMEDIES = {
         "correct their labels, or set `task: multi-label` for this data set"
     ),
     "empty or unreadable audio files": "copy them again from the recorder, or remove them and their rows",
+    TOO_SHORT: "remove them and their rows",
     "audio files with the same content": (
         "keep one of each; a clip with several labels is one row (or one file in a folder named 'A,B')"
     ),
@@ -79,7 +83,7 @@ def prepare_manifest(dataset: Clips, name: str, roots: Mapping[str, Path], threa
     Raises:
         InputError: a setting or the table is wrong; or else every problem with the clips, by kind.
     """
-    pattern = _pattern(dataset, name)
+    pattern = re.compile(dataset.name_pattern)
     _check_classes(dataset, name)
     root, source = _located(dataset.source, name)
     folder = roots[root] / source.audio
@@ -112,17 +116,6 @@ def prepare_manifest(dataset: Clips, name: str, roots: Mapping[str, Path], threa
     return manifest
 
 
-def _pattern(dataset: Clips, name: str) -> re.Pattern[str]:
-    where = f"datasets.{name}.name_pattern: found {dataset.name_pattern!r}"
-    try:
-        pattern = re.compile(dataset.name_pattern)
-    except re.error as error:
-        raise InputError(f"{where}, which is not a regular expression ({error}). Correct it.") from error
-    if "recording" not in pattern.groupindex:
-        raise InputError(f"{where}; expected a group (?P<recording>...) in it: clips of one recording stay together.")
-    return pattern
-
-
 def _check_classes(dataset: Clips, name: str) -> None:
     cleaned = [clean(label) for label in dataset.classes]
     same = sorted({label for label in cleaned if cleaned.count(label) > 1})
@@ -138,13 +131,6 @@ def _located(
     """The root that the source's paths are relative to, and the source to read."""
     if isinstance(source, SynthSource):
         return "synth", TagSource(format="tags", table=f"{name}/tags.csv", audio=f"{name}/audio")
-    for setting in ("table", "audio"):
-        path = getattr(source, setting, "")
-        if PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute():
-            raise InputError(
-                f"datasets.{name}.source.{setting}: found {path!r}, an absolute path; expected one relative to "
-                "`data_root`, so that the manifest holds on other machines. Set `data_root` to a folder above it."
-            )
     return "data", source
 
 

@@ -66,8 +66,6 @@ def read(source: TagSource, classes: Sequence[str], root: Path, audio: Collectio
 
 def _tags(source: TagSource, table: Table) -> list[Tag]:
     prefixes = {clean(source.main_prefix): True, clean(source.sub_prefix): False}
-    if len(prefixes) == 1:
-        raise InputError(f"source.main_prefix and source.sub_prefix are both {source.main_prefix!r}; they must differ.")
     tags = []
     for column in table.columns:
         # The longer prefix first: "Tag_Sub_" also starts with "Tag_".

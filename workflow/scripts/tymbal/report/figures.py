@@ -19,6 +19,7 @@ from matplotlib.ticker import MaxNLocator
 
 from tymbal.evaluate.tables import read_table, rows_of
 from tymbal.files import atomic
+from tymbal.folds import ALL
 from tymbal.report.examples import Examples, examples
 from tymbal.report.style import (
     BLUE,
@@ -32,7 +33,6 @@ from tymbal.report.style import (
     printable,
     style,
 )
-from tymbal.split import ALL
 
 Labels = Mapping[str, str]
 TICKS = [0, 0.25, 0.5, 0.75, 1]

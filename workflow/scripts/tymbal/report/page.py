@@ -14,8 +14,8 @@ from tymbal.config import Holdout, KFold, OfficialFolds, Split
 from tymbal.evaluate.tables import read_table, rows_of
 from tymbal.evaluate.targets import MEANING
 from tymbal.files import write_text
+from tymbal.folds import ALL
 from tymbal.report.catalog import FIGURES
-from tymbal.split import ALL
 
 # What is told first: title, metric, and what it says. A metric that a task does not have is left out.
 HEADLINES = {

@@ -17,6 +17,7 @@ from tymbal.devices import autocast_dtype, peak_memory_mb
 from tymbal.errors import InputError
 from tymbal.evaluate.metrics import evaluate, headline
 from tymbal.files import atomic, fingerprint, sha256, write_json
+from tymbal.folds import clip_ids, read_folds
 from tymbal.inference import mean_loss, predict, scores
 from tymbal.ingest.manifest import class_names, labels, read_manifest
 from tymbal.models.card import ModelCard, save_model
@@ -26,7 +27,6 @@ from tymbal.norm import NormStats, Scale
 from tymbal.provenance import environment, now
 from tymbal.runs import Run
 from tymbal.seeds import derive
-from tymbal.split import clip_ids, read_folds
 from tymbal.store import FeatureStore
 from tymbal.train.augment import augment
 from tymbal.train.data import Batch, ClipSet, epoch_order
@@ -135,7 +135,7 @@ def finetune(
     optimizer = build_optimizer(model, settings.train.optimizer, SIZES[settings.net.size].depth)
     checkpoints = Checkpoints(outputs.checkpoints, fingerprint(description))
     objective = _objective(model, train, val, classes, settings, target_rule, single_label, run.seed, dtype)
-    state = fit(model, objective, optimizer, settings.train, checkpoints, device)
+    state = fit(model, objective, optimizer, settings.train, checkpoints, device, dtype)
 
     card = ModelCard(
         net=settings.net.model_dump(mode="json"),

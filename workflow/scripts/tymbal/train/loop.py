@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from tymbal.config import Training
-from tymbal.devices import autocast_dtype
 from tymbal.errors import InputError
 from tymbal.progress import Progress
 from tymbal.train.data import Batch
@@ -52,6 +51,7 @@ def fit(
     settings: Training,
     checkpoints: Checkpoints,
     device: torch.device,
+    dtype: torch.dtype | None,
 ) -> State:
     """Train, keep the best epoch, resume from a checkpoint if there is one.
 
@@ -62,9 +62,10 @@ def fit(
         model: on `device`; ends with the weights of the best epoch.
         objective: data, loss and validation.
         optimizer: from `build_optimizer`.
-        settings: epochs, accumulation, schedule, precision, early stopping.
+        settings: epochs, accumulation, schedule, early stopping.
         checkpoints: where to save and from where to resume.
         device: CPU or CUDA.
+        dtype: of autocast, None for float32.
 
     Returns:
         The final state; `history` has a row an epoch.
@@ -72,7 +73,6 @@ def fit(
     Raises:
         InputError: the loss is not finite any more.
     """
-    dtype = autocast_dtype(settings.precision, device)
     scaler = GradScaler(device.type, enabled=dtype is torch.float16)
     state = checkpoints.load(model, optimizer, device)
     if state.scaler:

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from tymbal.config import CosineSchedule, Optimizer, StepSchedule
-from tymbal.models.ssast import layer_of
+from tymbal.models.ssast import is_head, layer_of
 
 
 def build_optimizer(model: nn.Module, settings: Optimizer, depth: int) -> torch.optim.Optimizer:
@@ -22,10 +22,8 @@ def build_optimizer(model: nn.Module, settings: Optimizer, depth: int) -> torch.
     """
     groups: dict[float, list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
-        if name.startswith("head."):
-            scale = settings.head_lr
-        else:
-            scale = settings.layer_decay ** (depth + 1 - layer_of(name, depth))
+        decay = settings.layer_decay ** (depth + 1 - layer_of(name, depth))
+        scale = settings.head_lr if is_head(name) else decay
         groups.setdefault(scale, []).append(parameter)
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.name]
     return kind(

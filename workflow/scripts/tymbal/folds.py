@@ -1,0 +1,27 @@
+"""The split on disk: which clip is in which part of which fold, and how the classes came out."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from tymbal.files import write_text
+
+PARTS = ("train", "val", "test")
+UNLABELLED = "unlabelled"
+ALL = "(all)"  # in the balance table: clips, whatever their classes
+
+
+def write_folds(folds: pd.DataFrame, folds_path: Path, balance: pd.DataFrame, balance_path: Path) -> None:
+    """Write both tables of `split_folds` as CSV; equal splits give equal bytes."""
+    write_text(folds_path, folds.to_csv(index=False, lineterminator="\n"))
+    write_text(balance_path, balance.to_csv(index=False, lineterminator="\n"))
+
+
+def read_folds(path: Path) -> pd.DataFrame:
+    """Read `fold, clip_id, part`. Clip ids stay text, whatever they look like."""
+    return pd.read_csv(path, dtype={"fold": int, "clip_id": str, "part": str}, keep_default_na=False)
+
+
+def clip_ids(folds: pd.DataFrame, fold: int, part: str) -> list[str]:
+    """The clips of one part of one fold, sorted."""
+    return sorted(folds.loc[(folds["fold"] == fold) & (folds["part"] == part), "clip_id"])
