@@ -241,5 +241,6 @@ def test_clips_shorter_than_a_frame_are_told_with_the_rest(tmp_path: Path) -> No
     (folder / "c.wav").touch()
     tag_table(tmp_path, "FileName,MainTag_A,MainTag_B\na,1,0\nb,1,0\nc,0,1\n")
     message = refused(tmp_path, dataset(TAGS, ["A", "B"], name_pattern="(?P<recording>.+)"))
-    assert "shorter than one frame of 25 ms: 1 problem\n  - b.wav: 18.8 ms" in message
-    assert "c.wav" in message
+    assert "unreadable audio files: 2 problems" in message
+    assert "b.wav: 18.8 ms, shorter than one frame of 25 ms" in message
+    assert "c.wav: 0 bytes" in message

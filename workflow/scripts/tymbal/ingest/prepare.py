@@ -30,8 +30,7 @@ READERS: dict[str, Callable[[Any, Sequence[str], Path, Sequence[str]], list[Reco
     "esc": esc.read,
 }
 
-MIN_CLIP_S = 0.025  # one frame
-TOO_SHORT = "audio files shorter than one frame of 25 ms"
+MIN_CLIP_S = 0.025  # one frame of the front end
 
 # Kinds of problems with clips, in the order in which they are told, with what to do about each.
 REMEDIES = {
@@ -48,7 +47,6 @@ REMEDIES = {
         "correct their labels, or set `task: multi-label` for this data set"
     ),
     "empty or unreadable audio files": "copy them again from the recorder, or remove them and their rows",
-    TOO_SHORT: "remove them and their rows",
     "audio files with the same content": (
         "keep one of each; a clip with several labels is one row (or one file in a folder named 'A,B')"
     ),
@@ -197,7 +195,12 @@ def _measure(folder: Path, files: Sequence[str], threads: int, problems: Problem
 def _measure_one(path: Path) -> tuple[AudioInfo, str] | str:
     """What was measured and the hash, or why it could not be."""
     try:
-        return (probe(path), sha256(path)) if path.stat().st_size else "0 bytes"
+        if path.stat().st_size == 0:
+            return "0 bytes"
+        info = probe(path)
+        if info.duration_s < MIN_CLIP_S:
+            return f"{1000 * info.duration_s:.1f} ms, shorter than one frame of {1000 * MIN_CLIP_S:g} ms"
+        return info, sha256(path)
     except (InputError, OSError) as error:
         return str(error)
 
