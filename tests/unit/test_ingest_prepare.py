@@ -127,7 +127,7 @@ def test_all_problems_with_clips_in_one_message_by_kind(tmp_path: Path) -> None:
         "ambiguous audio files: 2 problems",
         "audio files described more than once: 1 problem",
         "file names that `name_pattern` does not match: 1 problem",
-        "empty or unreadable audio files: 3 problems",
+        "empty, too short or unreadable audio files: 3 problems",
         "audio files with the same content: 1 problem",
     ]
     assert message.count("What to do: ") == len(kinds)

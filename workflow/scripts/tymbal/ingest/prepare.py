@@ -46,7 +46,7 @@ REMEDIES = {
     "labelled clips without exactly one class of weight 1.0": (
         "correct their labels, or set `task: multi-label` for this data set"
     ),
-    "empty or unreadable audio files": "copy them again from the recorder, or remove them and their rows",
+    "empty, too short or unreadable audio files": "copy them again from the recorder, or remove them and their rows",
     "audio files with the same content": (
         "keep one of each; a clip with several labels is one row (or one file in a folder named 'A,B')"
     ),
@@ -182,7 +182,7 @@ def _measure(folder: Path, files: Sequence[str], threads: int, problems: Problem
         results = pool.map(lambda file: _measure_one(folder / file), files)
         for file, result in zip(files, track(results, "audio", "files", len(files)), strict=True):
             if isinstance(result, str):
-                problems["empty or unreadable audio files"].append(f"{file}: {result}")
+                problems["empty, too short or unreadable audio files"].append(f"{file}: {result}")
             else:
                 measured[file] = result
                 same[result[1]].append(file)
