@@ -7,8 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from helpers import Checkout
+from tymbal.config import Ssast
+from tymbal.models.ssast import SSAST
 
 TINY = ("--profile", "local", "--cores", "2", "--configfile", "config/test.yaml")
 RUN = Path("results/tiny/ssast-test/fold1/seed0")
@@ -106,3 +109,21 @@ def test_what_runs_again_after_a_change(finished):
     plan = finished.plan(*TINY, "--config", "models={ssast-test: {train: {epochs: 2}}}")
     assert plan["finetune"] == plan["evaluate"] == 2
     assert "compute_fbank" not in plan
+
+
+def test_a_checkpoint_as_starting_weights(finished):
+    """The way of a lab with public weights: a path in the configuration, told in the run's record."""
+    net = Ssast(arch="ssast", size="tiny", patch=(128, 16), stride=(128, 16), n_frames=1024)
+    weights = SSAST(net, 128, 2, torch.Generator().manual_seed(0)).state_dict()
+    state = {f"module.v.{name}": value for name, value in weights.items() if not name.startswith("head.")}
+    state |= {"module.p_input_fdim": torch.tensor(128), "module.p_input_tdim": torch.tensor(1024)}
+    torch.save(state, finished.folder / "pretrained.pth")
+    model = finished.folder / RUN / "model.safetensors"
+    before = model.read_bytes()
+    finished.run(
+        "snakemake", str(RUN / "model.safetensors"), *TINY, "--config", "models={ssast-test: {init: pretrained.pth}}"
+    )
+    record = json.loads((finished.folder / RUN / "run.json").read_text())
+    assert record["init"]["kind"] == "SSAST pre-training checkpoint"
+    assert record["init"]["positions_time"] == "cropped 64 -> 6 (columns 29..34)"
+    assert model.read_bytes() != before

@@ -17,7 +17,7 @@ if __name__ == "__main__":
                 folds=Path(files.folds),
                 store=Path(files.store),
                 norm=Path(files.norm),
-                init=Path(files.init) if files.init else None,
+                init=Path(files.init[0]) if files.init else None,
             ),
             Outputs(
                 model=Path(made.model),

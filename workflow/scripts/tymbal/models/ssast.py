@@ -160,7 +160,7 @@ def parameter_counts(model: SSAST) -> ParameterCounts:
     unused = model.class_tokens * (model.cls_token.shape[-1] + 1) * DEIT_CLASSES
     note = (
         f"{total:,} parameters, all used; the original code counts {total + unused:,} because it includes "
-        f"{model.class_tokens} inherited ImageNet classifier(s) without use"
+        f"{model.class_tokens} unused DeiT classifier head(s) of 1000 classes"
     )
     return ParameterCounts(total=total, original=total + unused, note=note)
 
