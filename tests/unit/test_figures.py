@@ -1,5 +1,7 @@
 """Every figure is drawn from summary tables, whatever the classes are called, and redrawn to the same bytes."""
 
+import base64
+import io
 import logging
 import warnings
 import xml.etree.ElementTree as ET
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fontTools.ttLib import TTFont
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
@@ -186,3 +189,12 @@ def test_without_the_shipped_font_latin_names_stay(monkeypatch):
     families = style.fonts_for(["Bird", "Été"])
     assert families == ["DejaVu Sans"]
     assert style.printable(["Été"], families) == {"Été": "Été"}
+
+
+def test_a_page_brings_the_glyphs_that_its_class_names_need():
+    assert style.web_font(["Cicada", "Müßiggänger"]) is None
+    address = style.web_font(["Cicada", "溪流", "蟬"])
+    assert address == style.web_font(["蟬", "溪流"])  # equal pages are equal bytes
+    data = base64.b64decode(address.removeprefix("data:font/woff;base64,"))
+    assert set("溪流蟬") == {chr(code) for code in TTFont(io.BytesIO(data)).getBestCmap()}
+    assert len(data) < 10_000

@@ -16,6 +16,7 @@ from tymbal.evaluate.targets import MEANING
 from tymbal.files import write_text
 from tymbal.folds import ALL
 from tymbal.report.catalog import FIGURES
+from tymbal.report.style import web_font
 
 # What is told first: title, metric, and what it says. A metric that a task does not have is left out.
 HEADLINES = {
@@ -112,7 +113,11 @@ def write_page(summary: Path, figures: Sequence[PageFigure], splits: Mapping[str
     )
     environment.filters |= {"decimals": _decimals, "thousands": _thousands, "duration": _duration}
     page = environment.get_template("report.html.j2").render(
-        datasets=datasets, n_runs=len(runs), version=tymbal.__version__, per_class=PER_CLASS
+        datasets=datasets,
+        n_runs=len(runs),
+        version=tymbal.__version__,
+        per_class=PER_CLASS,
+        font=web_font(metrics["class"].unique()),
     )
     write_text(out, page)
 

@@ -1,6 +1,8 @@
 """How figures look: one style, colours that colour-blind readers can tell apart, fonts that hold the class names."""
 
+import base64
 import importlib.util
+import io
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from fontTools import subset
 from matplotlib import font_manager
 from matplotlib.colors import LinearSegmentedColormap
 
@@ -59,6 +62,7 @@ _STYLE: dict[Any, Any] = {
     "svg.hashsalt": "tymbal",
 }
 
+_LATIN = range(0x250)  # what every browser has a font for
 _LAST_RESORT = "Last Resort High-Efficiency"  # Matplotlib's own; has a box for every character there is
 
 
@@ -95,6 +99,25 @@ def printable(classes: Sequence[str], families: Sequence[str]) -> dict[str, str]
     return labels
 
 
+def web_font(texts: Iterable[str]) -> str | None:
+    """The characters beyond Latin of some texts as a font for a page, a few kilobytes; None if there are none.
+
+    A reader's computer may lack the font of a class name, and a page that stands alone cannot fetch one.
+    """
+    beyond = {character for character in _characters(texts) if ord(character) not in _LATIN}
+    family = next((name for name in fonts_for(beyond) if beyond <= _repertoire(name)), None)
+    if not beyond or family is None:
+        return None
+    options = subset.Options(flavor="woff", layout_features=[])
+    font = subset.load_font(_file(family), options)
+    subsetter = subset.Subsetter(options)
+    subsetter.populate(unicodes=map(ord, beyond))
+    subsetter.subset(font)
+    data = io.BytesIO()
+    subset.save_font(font, data, options)
+    return "data:font/woff;base64," + base64.b64encode(data.getvalue()).decode()
+
+
 def _characters(texts: Iterable[str]) -> set[str]:
     return {character for text in texts for character in text if not character.isspace()}
 
@@ -118,5 +141,9 @@ def _shipped() -> tuple[str, ...]:
 @cache
 def _repertoire(family: str) -> frozenset[str]:
     """All characters a family has."""
+    return frozenset(map(chr, font_manager.get_font(_file(family)).get_charmap()))
+
+
+def _file(family: str) -> str:
     properties = font_manager.FontProperties(family=[family])  # in a list it is a name, bare it is a pattern
-    return frozenset(map(chr, font_manager.get_font(font_manager.findfont(properties)).get_charmap()))
+    return font_manager.findfont(properties)
