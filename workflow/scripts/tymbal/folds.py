@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tymbal.files import write_text
+from tymbal.tables import read_csv, write_csv
 
 PARTS = ("train", "val", "test")
 UNLABELLED = "unlabelled"
@@ -13,13 +13,13 @@ ALL = "(all)"  # in the balance table: clips, whatever their classes
 
 def write_folds(folds: pd.DataFrame, folds_path: Path, balance: pd.DataFrame, balance_path: Path) -> None:
     """Write both tables of `split_folds` as CSV; equal splits give equal bytes."""
-    write_text(folds_path, folds.to_csv(index=False, lineterminator="\n"))
-    write_text(balance_path, balance.to_csv(index=False, lineterminator="\n"))
+    write_csv(folds, folds_path)
+    write_csv(balance, balance_path)
 
 
 def read_folds(path: Path) -> pd.DataFrame:
     """Read `fold, clip_id, part`. Clip ids stay text, whatever they look like."""
-    return pd.read_csv(path, dtype={"fold": int, "clip_id": str, "part": str}, keep_default_na=False)
+    return read_csv(path, text=("clip_id", "part"))
 
 
 def clip_ids(folds: pd.DataFrame, fold: int, part: str) -> list[str]:

@@ -25,6 +25,7 @@ from tymbal.errors import InputError
 from tymbal.fbank import BACKENDS, FeatureState
 from tymbal.files import atomic, fingerprint, read_json, write_json, write_text
 from tymbal.progress import Progress
+from tymbal.tables import read_csv, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -207,13 +208,13 @@ def _write_shard(work: Path, number: int, clips: Sequence[tuple[Any, np.ndarray]
             "sha256": [clip.sha256 for clip, _ in clips],
         }
     )
-    write_text(work / f"shard-{number:05d}.csv", index.to_csv(index=False, lineterminator="\n"))
+    write_csv(index, work / f"shard-{number:05d}.csv")
     return index
 
 
 def _finish(work: Path, out: Path, parts: Sequence[pd.DataFrame], state: FeatureState) -> None:
     index = pd.concat(parts, ignore_index=True)
-    write_text(work / "index.csv", index.to_csv(index=False, lineterminator="\n"))
+    write_csv(index, work / "index.csv")
     write_json(work / "state.json", state.to_json())
     for path in [work / PLAN, *work.glob("shard-*.csv")]:
         path.unlink()
@@ -225,7 +226,7 @@ def _finish(work: Path, out: Path, parts: Sequence[pd.DataFrame], state: Feature
 
 
 def _read_index(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype={"clip_id": str, "sha256": str}, keep_default_na=False)
+    return read_csv(path, text=("clip_id", "sha256"))
 
 
 def _check(found: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> None:

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from scipy.signal import lfilter, resample_poly
 
 from tymbal.config import SynthSource
-from tymbal.files import atomic, write_text
+from tymbal.files import atomic
 from tymbal.progress import track
 from tymbal.seeds import derive
 from tymbal.synth_sources import RATE, RECIPES, Rng, Signal, log_uniform, shaped_noise
+from tymbal.tables import write_csv
 
 # How common a class is as a source of sound; the order is the class order of the table.
 COMMONNESS = {
@@ -78,7 +79,7 @@ def synthesise(settings: SynthSource, table: Path, audio: Path) -> None:
         for clip in track(clips, "synthesise", "clips"):
             path = folder / clip.file_name
             soundfile.write(path, waveform(clip, settings), settings.sample_rate, subtype="PCM_16")
-    write_text(table, tag_table(clips).to_csv(index=False, lineterminator="\n"))
+    write_csv(tag_table(clips), table)
 
 
 def plan(settings: SynthSource) -> list[Clip]:

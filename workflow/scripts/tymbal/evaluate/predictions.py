@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from tymbal.ingest.manifest import class_names, labels
+from tymbal.tables import read_csv
 
 SCORE = "score:"
 
@@ -30,7 +30,7 @@ class Predictions:
 
 def read_predictions(path: Path) -> Predictions:
     """Read `predictions.csv`: clip_id, recording, site, a score and a label for every class."""
-    table = pd.read_csv(path, dtype={"clip_id": str, "recording": str, "site": str}, keep_default_na=False)
+    table = read_csv(path, text=("clip_id", "recording", "site"))
     classes = class_names(table)
     scores = table[[SCORE + name for name in classes]].to_numpy(dtype=np.float32)
     return Predictions(table["clip_id"].tolist(), classes, scores, labels(table))

@@ -9,13 +9,14 @@ import torch
 from tymbal.config import Evaluation, Ssast
 from tymbal.evaluate.metrics import evaluate
 from tymbal.evaluate.predictions import SCORE
-from tymbal.files import atomic, write_json
+from tymbal.files import write_json
 from tymbal.folds import clip_ids, read_folds
 from tymbal.inference import predict, scores
 from tymbal.ingest.manifest import LABEL, class_names, labels, read_manifest
 from tymbal.models.card import check_classes, load_model
 from tymbal.runs import Run
 from tymbal.store import FeatureStore
+from tymbal.tables import write_csv
 from tymbal.train.data import ClipSet
 
 
@@ -72,8 +73,7 @@ def score_test(
         ],
         axis=1,
     )
-    with atomic(predictions) as partial:
-        table.to_csv(partial, index=False, float_format="%.9g")
+    write_csv(table, predictions, float_format="%.9g")
     results = evaluate(score, truth, classes, evaluation.target_rule, evaluation.threshold, single_label)
     write_json(
         metrics,

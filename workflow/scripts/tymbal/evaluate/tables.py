@@ -1,10 +1,10 @@
-"""Summary tables on disk: CSV in which text stays text, so that a class may be called NA or 1."""
+"""The summary tables: which of their columns hold text, and the rows of one model."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from tymbal.files import write_text
+from tymbal.tables import read_csv, write_csv
 
 # Columns of any table that hold text.
 TEXT = ["dataset", "model", "part", "target_rule", "metric", "class", "note", "kind", "true_class", "predicted_class"]
@@ -13,14 +13,12 @@ TEXT += ["device", "init"]
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table; undefined values are empty cells."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format="%.9g"))
+    write_csv(table, path, float_format="%.9g")
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """Read a table; empty cells of columns with numbers are NaN."""
-    columns = pd.read_csv(path, nrows=0).columns
-    blank = {column: [""] for column in columns if column not in TEXT}
-    return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=blank)
+    return read_csv(path, TEXT)
 
 
 def rows_of(table: pd.DataFrame, dataset: str, model: str | None) -> pd.DataFrame:

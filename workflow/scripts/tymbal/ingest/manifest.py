@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tymbal.files import write_text
+from tymbal.tables import read_csv, write_csv
 
 LABEL = "label:"
 TEXT = ("clip_id", "root", "path", "recording", "site", "fold", "sha256")
@@ -18,14 +18,12 @@ TEXT = ("clip_id", "root", "path", "recording", "site", "fold", "sha256")
 
 def write_manifest(manifest: pd.DataFrame, path: Path) -> None:
     """Write a manifest as CSV; equal manifests give equal bytes."""
-    write_text(path, manifest.to_csv(index=False, lineterminator="\n"))
+    write_csv(manifest, path)
 
 
 def read_manifest(path: Path) -> pd.DataFrame:
     """Read a manifest. Text stays text (a site may be called 1 or NA); empty label cells are NaN."""
-    columns = pd.read_csv(path, nrows=0).columns
-    blank = {column: [""] for column in columns if column not in TEXT}
-    return pd.read_csv(path, dtype=dict.fromkeys(TEXT, str), keep_default_na=False, na_values=blank)
+    return read_csv(path, TEXT)
 
 
 def class_names(manifest: pd.DataFrame) -> list[str]:

@@ -16,7 +16,7 @@ from tymbal.config import Model, TargetRule
 from tymbal.devices import autocast_dtype, peak_memory_mb
 from tymbal.errors import InputError
 from tymbal.evaluate.metrics import evaluate, headline
-from tymbal.files import atomic, fingerprint, sha256, write_json
+from tymbal.files import fingerprint, sha256, write_json
 from tymbal.folds import clip_ids, read_folds
 from tymbal.inference import mean_loss, predict, scores
 from tymbal.ingest.manifest import class_names, labels, read_manifest
@@ -28,6 +28,7 @@ from tymbal.provenance import environment, now
 from tymbal.runs import Run
 from tymbal.seeds import derive
 from tymbal.store import FeatureStore
+from tymbal.tables import write_csv
 from tymbal.train.augment import augment
 from tymbal.train.data import Batch, ClipSet, epoch_order
 from tymbal.train.loop import Objective, fit
@@ -93,10 +94,8 @@ def finetune(
     store = FeatureStore(inputs.store)
     norm = NormStats.read(inputs.norm)
     scale = Scale.of(norm.mean, norm.std, settings.padding)
-    train, val = (
-        _clips(manifest, read_folds(inputs.folds), run.fold, part, store, settings, scale, device)
-        for part in ("train", "val")
-    )
+    folds = read_folds(inputs.folds)
+    train, val = (_clips(manifest, folds, run.fold, part, store, settings, scale, device) for part in ("train", "val"))
 
     if (norm.split, norm.state) != (fingerprint(sorted(train.clip_ids)), store.state.fingerprint):
         raise InputError(
@@ -149,10 +148,9 @@ def finetune(
         provenance={**run._asdict(), "code": code, "fingerprint": checkpoints.fingerprint},
     )
     save_model(outputs.model, outputs.card, model, card)
-    with atomic(outputs.history) as partial:
-        table = pd.DataFrame(state.history)
-        table["best"] = (table["epoch"] == state.best_epoch).astype(int)
-        table.to_csv(partial, index=False)
+    history = pd.DataFrame(state.history)
+    history["best"] = (history["epoch"] == state.best_epoch).astype(int)
+    write_csv(history, outputs.history)
     write_json(
         outputs.run,
         {
