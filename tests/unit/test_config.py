@@ -47,6 +47,7 @@ def test_shipped_configurations_are_valid(path):
 
 
 TAGS = {"format": "tags", "table": "tags.csv", "audio": "audio"}
+DATASET = "datasets/soundscapes"
 NET = "models/ssast-tiny/net"
 TRAIN = "models/ssast-tiny/train"
 
@@ -57,17 +58,17 @@ TRAIN = "models/ssast-tiny/train"
         (f"{TRAIN}/mixupp", 0.5, "models.ssast-tiny.train.mixupp: unknown key"),
         (f"{TRAIN}/augment/specaug", 1, "augment.specaug: unknown key"),
         ("colour", "blue", "colour: unknown key"),
-        ("datasets/soundscapes/source/table", "t.csv", "datasets.soundscapes.source.table: unknown key"),
-        ("datasets/soundscapes/split/n_folds", 5, "split.n_folds: unknown key"),
+        (f"{DATASET}/source/table", "t.csv", "datasets.soundscapes.source.table: unknown key"),
+        (f"{DATASET}/split/n_folds", 5, "split.n_folds: unknown key"),
         (f"{TRAIN}/schedule/gamma", 0.5, "schedule.gamma: unknown key"),
         (f"{TRAIN}/epochs", ..., "train.epochs: missing"),
         (f"{TRAIN}/epochs", 0, "found 0"),
         (f"{TRAIN}/loss", "mse", "'bce' or 'ce'"),
         (f"{TRAIN}/optimizer/lr", "fast", "found 'fast'"),
-        ("datasets/soundscapes/classes", ["Bird", "Bird"], "named twice: ['Bird']"),
-        ("datasets/soundscapes/split/val", 0.5, "must be 1, found 1.35"),
+        (f"{DATASET}/classes", ["Bird", "Bird"], "named twice: ['Bird']"),
+        (f"{DATASET}/split/val", 0.5, "must be 1, found 1.35"),
         (
-            "datasets/soundscapes/split",
+            f"{DATASET}/split",
             {"scheme": "official", "n_folds": 5},
             "split scheme 'official' needs a source with folds",
         ),
@@ -80,11 +81,29 @@ TRAIN = "models/ssast-tiny/train"
         ("experiments/0/folds", [1, 2], "[2] do not exist"),
         ("experiments/0/seeds", [0, 0], "fold 1 x seed 0 is planned twice"),
         ("experiments/0/folds", [1, 1], "fold 1 x seed 0 is planned twice"),
-        ("datasets/soundscapes/name_pattern", "(?P<recording>", "not a regular expression"),
-        ("datasets/soundscapes/name_pattern", "(?P<site>.+)", "expected a group (?P<recording>...)"),
-        ("datasets/soundscapes/source", TAGS | {"table": "D:\\tags.csv"}, "source.table: found 'D:\\\\tags.csv'"),
-        ("datasets/soundscapes/source", TAGS | {"audio": "/mnt/audio"}, "relative to data_root"),
-        ("datasets/soundscapes/source", TAGS | {"sub_prefix": "MainTag_"}, "they must differ"),
+        (f"{DATASET}/name_patterns", ["(?P<recording>"], "not a regular expression"),
+        (f"{DATASET}/name_patterns", ["(?P<site>.+)"], "expected a group (?P<recording>...)"),
+        (f"{DATASET}/name_patterns", ["(?P<recording>.+)_(?P<sha256>.)"], "groups ['sha256'] are columns"),
+        (f"{DATASET}/source", TAGS | {"columns": ["site"]}, "a column that Tymbal fills itself"),
+        (f"{DATASET}/source", TAGS | {"table": "field:tags.csv"}, "'field:tags.csv' names no known root"),
+        (f"{DATASET}/source", TAGS | {"table": "D:/tags.csv"}, "relative to data_root, or ROOT:path"),
+        (f"{DATASET}/source", {"format": "list", "audio": "a"}, "`classes` and `task` belong to every data set but"),
+        (f"{DATASET}/classes", ..., "`classes` and `task` belong to every data set but"),
+        (f"{DATASET}/task", ..., "`classes` and `task` belong to every data set but"),
+        (f"{DATASET}/split", ..., "`split` belongs to every data set with `classes`"),
+        (f"{DATASET}/split/group", "speaker", "'speaker' is not one of recording, site-day, site-week, site"),
+        (f"{DATASET}/split", {"scheme": "given"}, "needs a table's fold_column"),
+        (f"{DATASET}/class_hz", {"Bat": [20000, 80000]}, "class_hz: 'Bat' is not one of `classes`"),
+        (f"{DATASET}/windows", {"length_s": 6}, "windows.labels: missing"),
+        (f"{DATASET}/windows", {"length_s": 6, "labels": "events"}, "`windows.labels: events` cannot be"),
+        (f"{DATASET}/source", {"format": "raven", "audio": "a", "annotations": "b"}, "give `windows` with"),
+        (f"{DATASET}/features", {"normalised": {"mean": 1}}, "normalised.std: missing"),
+        (f"{DATASET}/features", {"n_mels": 64}, "have n_mels 64, but model 'ssast-tiny' has a front end with 128"),
+        ("roots", {"data": "x"}, "roots.data: is taken"),
+        ("path_map", {"D:/x": "field:x"}, "no root 'field'"),
+        (f"{DATASET}/source", TAGS | {"table": "D:\\tags.csv"}, "source.table: found 'D:\\\\tags.csv'"),
+        (f"{DATASET}/source", TAGS | {"audio": "/mnt/audio"}, "relative to data_root"),
+        (f"{DATASET}/source", TAGS | {"sub_prefix": "MainTag_"}, "they must differ"),
         ("experiments", [], "at least 1 item"),
         (f"{TRAIN}/loss", "ce", "needs exactly one class a clip"),
         (f"{TRAIN}/select_by", "accuracy", "undefined for the multi-label data set"),
@@ -123,7 +142,7 @@ def test_main_tags_must_be_told_from_sub_tags():
 
 
 def test_class_folders_are_inputs_one_by_one(tmp_path):
-    raw = changed("datasets/soundscapes/source", {"format": "folders", "audio": "clips"}) | {"data_root": str(tmp_path)}
+    raw = changed(f"{DATASET}/source", {"format": "folders", "audio": "clips"}) | {"data_root": str(tmp_path)}
     for name in ("b", "a"):
         (tmp_path / "clips" / name).mkdir(parents=True)
     files = Plan(load(raw)).source_files("soundscapes")
@@ -148,7 +167,7 @@ def test_runs_are_folds_times_seeds():
 
 def test_rules_see_only_what_they_depend_on():
     plan = Plan(load(merged(DEFAULT)))
-    other = Plan(load(changed("datasets/soundscapes/split/seed", 7)))
+    other = Plan(load(changed(f"{DATASET}/split/seed", 7)))
     assert plan.manifest_settings("soundscapes") == other.manifest_settings("soundscapes")
     assert plan.split_settings("soundscapes") != other.split_settings("soundscapes")
     assert plan.first_run("soundscapes", "ssast-tiny") == Run("soundscapes", "ssast-tiny", 1, 0)

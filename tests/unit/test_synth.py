@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from tymbal import synth
-from tymbal.config import SynthSource
+from tymbal.config.data import SynthSource
 from tymbal.synth_sources import RATE, RECIPES, shaped_noise
 
 TINY = SynthSource(format="synth", sites=3, recordings=12, clips_per_recording=2, clip_s=1.0)

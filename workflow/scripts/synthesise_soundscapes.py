@@ -6,7 +6,7 @@ from tymbal.smk import step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.config import SynthSource
+        from tymbal.config.data import SynthSource
         from tymbal.synth import synthesise
 
         source = SynthSource(**snakemake.params.source)

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent
 
 # Modules that carry settings, messages and files but never a number. Left out of every digest, so that a new
 # key or a better message does not retrain anything; a setting's value reaches the rules through `params`.
-PLUMBING = frozenset({"", "config", "errors", "files", "progress", "provenance", "runs", "smk"})
+PLUMBING = frozenset({"", "config", "diagnose", "errors", "files", "progress", "provenance", "runs", "smk"})
 
 
 def code_digest(*modules: str) -> str:
@@ -41,7 +41,7 @@ def _closure(modules: tuple[str, ...]) -> set[str]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name not in found and name not in PLUMBING:
+        if name not in found and name.split(".")[0] not in PLUMBING:
             found.add(name)
             waiting += _imports(name)
     return found

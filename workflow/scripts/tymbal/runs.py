@@ -1,10 +1,11 @@
 """The list of training runs, planned once from the configuration; every collecting rule filters this list."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tymbal.config import Config
+from tymbal.config.data import Clips, FolderSource, ListSource, SynthSource
+from tymbal.roots import SYNTH, locate
 
 
 class Run(NamedTuple):
@@ -38,8 +39,9 @@ def plan_runs(config: Config) -> list[Run]:
     """All runs that the experiments ask for, in the order given there."""
     runs = []
     for experiment in config.experiments:
-        n_folds = config.datasets[experiment.dataset].split.n_folds
-        folds = range(1, n_folds + 1) if experiment.folds == "all" else experiment.folds
+        split = config.datasets[experiment.dataset].split
+        assert split is not None, f"{experiment.dataset} has no labels"
+        folds = range(1, split.n_folds + 1) if experiment.folds == "all" else experiment.folds
         runs += [Run(experiment.dataset, experiment.model, fold, seed) for seed in experiment.seeds for fold in folds]
     return runs
 
@@ -74,38 +76,55 @@ class Plan:
         """Data sets that are synthesised."""
         return sorted(name for name, dataset in self.config.datasets.items() if dataset.source.format == "synth")
 
-    def roots(self, dataset: str) -> dict[str, str]:
-        """The folder that the paths in a data set's manifest are relative to, by its name there."""
-        if dataset in self.synthetic:
-            return {"synth": "resources"}
-        return {"data": self.config.data_root}
-
     def source_files(self, dataset: str) -> list[str]:
-        """The files or folder that tell which clips a data set has."""
-        source = self.config.datasets[dataset].source
-        if source.format == "synth":
+        """The files or folders that tell which clips a data set has."""
+        settings = self.config.datasets[dataset]
+        source = settings.source
+        if isinstance(source, SynthSource):
             return [f"resources/{dataset}/tags.csv", f"resources/{dataset}/audio"]
-        if source.format == "folders":
-            # A folder's time tells of new files in it, not in its sub-folders.
-            folder = Path(self.config.data_root, source.audio)
-            return [str(folder), *sorted(str(path) for path in folder.glob("*/"))]
-        return [f"{self.config.data_root}/{source.table}"]
+        audio, *others = [locate(path, self.config.folders) for path in settings.data_paths]
+        # Where no table lists the files, the folder does; its time tells of new files in it, not in its sub-folders.
+        listed = isinstance(source, FolderSource) or (isinstance(source, ListSource) and source.table is None)
+        return [str(path) for path in ([audio, *sorted(audio.glob("*/"))] if listed else []) + others]
 
     def manifest_settings(self, dataset: str) -> dict[str, Any]:
-        """What `prepare_manifest` reads of a data set: everything but the split."""
-        return self.config.datasets[dataset].model_dump(mode="json", exclude={"split"})
+        """What decides a manifest: everything but the split and what only later steps read."""
+        return self.config.datasets[dataset].model_dump(mode="json", include=set(Clips.model_fields))
+
+    def measure_settings(self, dataset: str) -> dict[str, Any]:
+        """What reading the files depends on: where they are, and what their form is."""
+        settings = self.config.datasets[dataset]
+        audio = f"{SYNTH}:{dataset}/audio" if isinstance(settings.source, SynthSource) else settings.source.audio
+        features = settings.features and settings.features.model_dump(mode="json", exclude={"normalised"})
+        return {"audio": audio, "features": features}
+
+    def fbank_settings(self, dataset: str, frontend: str) -> dict[str, Any]:
+        """What `compute_fbank` reads: the front end, or what is known of features that are given."""
+        settings = self.config.datasets[dataset].model_dump(mode="json", include={"channel", "features"})
+        return {**settings, "frontend": self.config.frontends[frontend].model_dump(mode="json")}
+
+    def shards(self, dataset: str) -> list[str]:
+        """The parallel parts in which a data set is read: `1-of-4` to `4-of-4`."""
+        n = self.config.datasets[dataset].shards
+        return [f"{i}-of-{n}" for i in range(1, n + 1)]
 
     def split_settings(self, dataset: str) -> dict[str, Any]:
         """What `split_folds` reads."""
-        return self.config.datasets[dataset].split.model_dump(mode="json")
+        split = self.config.datasets[dataset].split
+        assert split is not None, f"{dataset} has no labels"
+        return split.model_dump(mode="json")
 
     def model_settings(self, model: str) -> dict[str, Any]:
         """A model variant whole."""
         return self.config.models[model].model_dump(mode="json")
 
     def store(self, dataset: str, model: str) -> str:
-        """The feature store a model reads."""
-        return f"results/{dataset}/fbank/{self.config.models[model].frontend}"
+        """The feature store a model reads, by its index."""
+        return f"results/{dataset}/fbank/{self.config.models[model].frontend}/index.csv"
+
+    def audited_store(self, dataset: str) -> str:
+        """The feature store in which near copies are looked for: any one that is planned."""
+        return next(self.store(name, model) for name, model in self.pairs if name == dataset)
 
     def norm(self, dataset: str, model: str, fold: int | str) -> str:
         """The normalisation statistics a model uses on one fold."""

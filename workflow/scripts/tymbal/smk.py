@@ -12,6 +12,7 @@ from typing import Any
 
 import tymbal
 from tymbal import progress
+from tymbal.config import load
 from tymbal.errors import InputError
 from tymbal.runs import Run
 
@@ -52,6 +53,16 @@ def step(snakemake: Any) -> Iterator[None]:
 def run_of(wildcards: Any) -> Run:
     """The run that a rule's wildcards name."""
     return Run(wildcards.dataset, wildcards.model, int(wildcards.fold), int(wildcards.seed))
+
+
+def roots(snakemake: Any) -> dict[str, Path]:
+    """Where the named roots are on this machine. Not a parameter, so that data that only moved re-run nothing."""
+    return load(snakemake.config).folders
+
+
+def path_map(snakemake: Any) -> dict[str, str]:
+    """Where paths of other machines are on this one. Not a parameter, for the same reason."""
+    return load(snakemake.config).path_map
 
 
 def _redirect(path: Path) -> None:

@@ -19,7 +19,7 @@ import soundfile
 from numpy.typing import NDArray
 from scipy.signal import lfilter, resample_poly
 
-from tymbal.config import SynthSource
+from tymbal.config.data import SynthSource
 from tymbal.files import atomic
 from tymbal.progress import track
 from tymbal.seeds import derive

@@ -5,173 +5,20 @@ The same frozen models travel to the scripts as `params` and are what library fu
 `config/README.md` explains the keys to users.
 """
 
-import re
 from collections.abc import Mapping
 from itertools import pairwise
-from pathlib import PurePosixPath, PureWindowsPath
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError
 
+from tymbal.config.base import Name, Positive, Settings, Share
+from tymbal.config.data import DataPath, Dataset, Split, TagSource
 from tymbal.errors import InputError
+from tymbal.roots import DATA, SYNTH, split_root
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]  # safe in paths, labels and job names
-Positive = Annotated[int, Field(gt=0)]
 TargetRule = Literal["any", "main", "main-ignore-sub"]
-Share = Annotated[float, Field(gt=0, lt=1)]
-
-
-def _relative(path: str) -> str:
-    if PurePosixPath(path).is_absolute() or PureWindowsPath(path).is_absolute():
-        raise ValueError("expected a path relative to data_root, so that the manifest holds on other machines")
-    return path
-
-
-def _names_recordings(pattern: str) -> str:
-    try:
-        groups = re.compile(pattern).groupindex
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    if "recording" not in groups:
-        raise ValueError("expected a group (?P<recording>...) in it: clips of one recording stay together")
-    return pattern
-
-
-DataPath = Annotated[str, AfterValidator(_relative)]
-
-
-class Settings(BaseModel):
-    """Base of every block of settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-# --- data -------------------------------------------------------------------------------------------------
-
-
-class SynthSource(Settings):
-    """Embedded soundscapes, synthesised into `resources/<dataset>/` as a tag table with audio."""
-
-    format: Literal["synth"]
-    sites: Positive = 6
-    recordings: Positive = 120
-    clips_per_recording: Positive = 5
-    clip_s: Annotated[float, Field(ge=0.5)] = 6.0
-    sample_rate: Positive = 32000  # Hz; unlike the front end's, so that resampling is exercised
-    seed: int = 0
-
-
-class TagSource(Settings):
-    """Wide tag table: one row a clip, `MainTag_<name>` and `SubTag_<name>` columns."""
-
-    format: Literal["tags"]
-    table: DataPath
-    audio: DataPath  # a folder
-    file_column: str = "FileName"
-    site_column: str | None = "Site"
-    main_prefix: str = "MainTag_"
-    sub_prefix: str = "SubTag_"
-    main_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
-    sub_weight: Annotated[float, Field(gt=0, le=1)] = 0.6
-    class_names: dict[str, str] = {}  # name in the table -> class; two names may share a class
-
-    @model_validator(mode="after")
-    def _prefixes_differ(self) -> Self:
-        if self.main_prefix.strip() == self.sub_prefix.strip():
-            raise ValueError(f"main_prefix and sub_prefix are both {self.main_prefix!r}; they must differ")
-        return self
-
-
-class FolderSource(Settings):
-    """One folder a class; the folder's name is the class."""
-
-    format: Literal["folders"]
-    audio: DataPath
-    class_names: dict[str, str] = {}
-
-
-class EscSource(Settings):
-    """ESC's table: filename, fold, category, and the source recording of each clip."""
-
-    format: Literal["esc"]
-    table: DataPath
-    audio: DataPath
-    recording_column: str = "src_file"
-
-
-class Holdout(Settings):
-    """One split into three parts, grouped and stratified; it is fold 1."""
-
-    scheme: Literal["holdout"]
-    train: Share = 0.8
-    val: Share = 0.1
-    test: Share = 0.1
-    group: Literal["recording", "site"] = "recording"
-    seed: int = 0
-
-    @property
-    def n_folds(self) -> int:
-        return 1
-
-    @model_validator(mode="after")
-    def _sums_to_one(self) -> Self:
-        total = self.train + self.val + self.test
-        if abs(total - 1) > 1e-6:
-            raise ValueError(f"train + val + test must be 1, found {total:g}")
-        return self
-
-
-class KFold(Settings):
-    """k test folds, grouped and stratified; `val` of the remaining groups choose the epoch."""
-
-    scheme: Literal["kfold"]
-    n_folds: Annotated[int, Field(ge=2)] = 5
-    val: Share = 0.1
-    group: Literal["recording", "site"] = "recording"
-    seed: int = 0
-
-
-class OfficialFolds(Settings):
-    """The data set's own folds are the test folds; `val` of the remaining groups choose the epoch."""
-
-    scheme: Literal["official"]
-    n_folds: Annotated[int, Field(ge=2)]
-    val: Share = 0.1
-    group: Literal["recording", "site"] = "recording"
-    seed: int = 0
-
-
-Source = Annotated[SynthSource | TagSource | FolderSource | EscSource, Field(discriminator="format")]
-Split = Annotated[Holdout | KFold | OfficialFolds, Field(discriminator="scheme")]
-
-
-class Clips(Settings):
-    """Where clips and labels come from: all that ingest reads."""
-
-    source: Source
-    task: Literal["single-label", "multi-label"]
-    classes: Annotated[tuple[str, ...], Field(min_length=2)]  # the order is part of every model
-    # Named groups `recording` (required) and `site` (optional) of a full match of the file's stem.
-    name_pattern: Annotated[str, AfterValidator(_names_recordings)] = r"(?P<recording>.+?)(?:_\d{1,3})?"
-
-    @model_validator(mode="after")
-    def _distinct(self) -> Self:
-        twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
-        if twice:
-            raise ValueError(f"classes are named twice: {twice}")
-        return self
-
-
-class Dataset(Clips):
-    """Clips and how they are divided into training, validation and test parts."""
-
-    split: Split
-
-    @model_validator(mode="after")
-    def _has_folds(self) -> Self:
-        if self.split.scheme == "official" and self.source.format != "esc":
-            raise ValueError(f"split scheme 'official' needs a source with folds (esc), found {self.source.format}")
-        return self
+RootName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]+$")]
 
 
 class Frontend(Settings):
@@ -192,7 +39,7 @@ class Ssast(Settings):
     size: Literal["tiny", "small", "base", "base-nokd"] = "tiny"  # base-nokd: one class token
     patch: tuple[Positive, Positive] = (16, 16)  # mel bins, frames
     stride: tuple[Positive, Positive] = (16, 16)  # mel bins, frames
-    n_frames: Positive = 1024  # shorter clips are padded, longer ones cut
+    n_frames: Positive = 1024  # shorter clips are padded
     pooling: Literal["mean", "cls"] = "mean"
 
 
@@ -243,6 +90,7 @@ class Training(Settings):
     loss: Literal["bce", "ce"]
     epochs: Positive
     batch_size: Positive
+    label_percent: Literal[1, 5, 10, 25, 50, 100] = 100  # of the training part, by groups: for learning curves
     accumulate: Positive = 1  # batches whose gradients are added before one optimiser step
     optimizer: Optimizer
     schedule: Schedule
@@ -260,6 +108,8 @@ class Model(Settings):
     net: Ssast
     init: str = "scratch"  # or the path of an SSAST .pth
     padding: Literal["mean", "original"] = "mean"
+    # Clips that would lose more than a tenth of their frames are an error, or are cut at the end.
+    long_clips: Literal["error", "cut"] = "error"
     train: Training
 
 
@@ -283,11 +133,21 @@ class Config(Settings):
     """Everything `config/config.yaml` and the files merged over it may hold."""
 
     data_root: str = "resources"
+    roots: dict[RootName, str] = Field(default_factory=dict)  # further folders: name -> where it is on this machine
+    path_map: dict[str, DataPath] = Field(
+        default_factory=dict
+    )  # beginning of paths written on another machine -> ROOT:path
     datasets: dict[Name, Dataset]
     frontends: dict[Name, Frontend]
     models: dict[Name, Model]
     experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def folders(self) -> dict[str, Path]:
+        """Name of a root -> folder on this machine."""
+        named = {name: Path(folder) for name, folder in self.roots.items()}
+        return {DATA: Path(self.data_root), SYNTH: Path("resources"), **named}
 
 
 def load(raw: Mapping[str, Any]) -> Config:
@@ -306,7 +166,7 @@ def load(raw: Mapping[str, Any]) -> Config:
     return config
 
 
-_CHOOSING = ("source", "split", "schedule")
+_CHOOSING = ("source", "split", "schedule")  # blocks of which there are kinds
 _REMEDY = "correct the file given with --configfile (or config/config.yaml); config/README.md explains every key"
 
 
@@ -328,7 +188,7 @@ def _problem(details: Any) -> str:
 
 def _cross_checks(config: Config) -> list[str]:
     """What holds between keys, which no single type can say."""
-    problems = []
+    problems = _path_checks(config)
     for name, model in config.models.items():
         where = f"models.{name}"
         frontend = config.frontends.get(model.frontend)
@@ -352,11 +212,22 @@ def _cross_checks(config: Config) -> list[str]:
             problems.append(f"{where}.dataset: no data set {experiment.dataset!r}; known: {sorted(config.datasets)}")
             continue
         dataset = config.datasets[experiment.dataset]
+        if dataset.split is None:
+            problems.append(f"{where}.dataset: {experiment.dataset!r} has no labels (source.format list) to learn from")
+            continue
         folds = range(1, dataset.split.n_folds + 1)
         if experiment.folds != "all" and (wrong := sorted(set(experiment.folds) - set(folds))):
             problems.append(f"{where}.folds: {wrong} do not exist; {experiment.dataset} has folds 1 to {len(folds)}")
         if experiment.model in config.models:
             train = config.models[experiment.model].train
+            frontend = config.frontends.get(config.models[experiment.model].frontend)
+            for key in ("sample_rate", "n_mels") if dataset.features and frontend else ():
+                declared, needed = getattr(dataset.features, key), getattr(frontend, key)
+                if declared != needed:
+                    problems.append(
+                        f"{where}: the features of {experiment.dataset!r} have {key} {declared}, but model "
+                        f"{experiment.model!r} has a front end with {needed}"
+                    )
             if train.loss == "ce" and dataset.task == "multi-label":
                 problems.append(
                     f"{where}: model {experiment.model!r} has loss 'ce', which needs exactly one class a clip, but "
@@ -368,7 +239,7 @@ def _cross_checks(config: Config) -> list[str]:
                     f"data set {experiment.dataset!r}; use mAP"
                 )
         source, rule = dataset.source, config.evaluation.target_rule
-        if rule != "any" and source.format == "tags" and not source.sub_weight < source.main_weight == 1:
+        if rule != "any" and isinstance(source, TagSource) and not source.sub_weight < source.main_weight == 1:
             problems.append(
                 f"{where}: target rule {rule!r} takes weight 1 as a main tag, but {experiment.dataset!r} has "
                 f"main_weight {source.main_weight:g} and sub_weight {source.sub_weight:g}; use 1 and less than 1"
@@ -379,4 +250,24 @@ def _cross_checks(config: Config) -> list[str]:
                 if run in seen:
                     problems.append(f"{where}: {run} is planned twice")
                 seen.add(run)
+    return problems
+
+
+def _path_checks(config: Config) -> list[str]:
+    """Every root that is named must be there, and classes with a band be classes."""
+    problems = [f"roots.{name}: is taken; name it otherwise" for name in sorted({DATA, SYNTH} & set(config.roots))]
+    problems += [
+        f"path_map.{prefix}: no root {root!r}; known: {sorted(config.folders)}"
+        for prefix, path in config.path_map.items()
+        if (root := split_root(path)[0]) not in config.folders
+    ]
+    for name, dataset in config.datasets.items():
+        problems += [
+            f"datasets.{name}: {path!r} names no known root; known: {sorted(config.folders)}"
+            for path in dataset.data_paths
+            if split_root(path)[0] not in config.folders
+        ]
+        if isinstance(dataset.classes, tuple):
+            strangers = sorted(set(dataset.class_hz) - set(dataset.classes))
+            problems += [f"datasets.{name}.class_hz: {label!r} is not one of `classes`" for label in strangers]
     return problems
