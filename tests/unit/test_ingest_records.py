@@ -1,12 +1,13 @@
-"""Tables as text, and which class a name in the source stands for."""
+"""Tables as text."""
 
+import math
 import unicodedata
 from pathlib import Path
 
 import pytest
 
 from tymbal.errors import InputError
-from tymbal.ingest.records import classes_of_names, read_table
+from tymbal.ingest.records import fold_of, read_table
 
 
 def table(folder: Path, text: str | bytes) -> Path:
@@ -29,18 +30,72 @@ def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path: Path) -> No
     assert read_table(table(tmp_path, "File\na\n".encode("utf-8-sig")), {"File": "s"}).columns == ("File",)
 
 
-@pytest.mark.parametrize("encoding", ["cp950", "utf-16"])
-def test_another_encoding_is_refused_with_a_remedy(tmp_path: Path, encoding: str) -> None:
-    path = table(tmp_path, "File,蟬\na,1\n".encode(encoding))
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiters_and_line_ends(tmp_path: Path, delimiter: str, ends: str) -> None:
+    lines = [["File", "a,b;c\td"], ["x", "0,5"]]
+    text = ends.join(delimiter.join(f'"{cell}"' if delimiter in cell else cell for cell in line) for line in lines)
+    found = read_table(table(tmp_path, text), {"File": "s"})
+    assert (found.columns, found.delimiter) == (("File", "a,b;c\td"), delimiter)
+    assert [row.cells for row in found.rows] == [{"File": "x", "a,b;c\td": "0,5"}]
+
+
+def test_the_required_columns_choose_the_delimiter(tmp_path: Path) -> None:
+    assert read_table(table(tmp_path, "File;a,b,c\nx;1\n"), {"File": "s"}).columns == ("File", "a,b,c")
+    assert read_table(table(tmp_path, "File,a;b;c\nx,1\n"), {"File": "s"}).columns == ("File", "a;b;c")
+    assert read_table(table(tmp_path, "File\nx\n"), {"File": "s"}).delimiter == ","
+
+
+def test_facts_tell_encoding_and_an_unusual_delimiter(tmp_path: Path) -> None:
+    assert read_table(table(tmp_path, "File,蟬\na,1\n".encode("cp950")), {"File": "s"}).facts == {
+        "encoding of tags.csv": "cp950"
+    }
+    assert read_table(table(tmp_path, "File;B\na;1\n".encode("utf-16")), {"File": "s"}).facts == {
+        "encoding of tags.csv": "utf-16",
+        "delimiter of tags.csv": "semicolon",
+    }
+
+
+def test_the_comma_is_the_decimal_sign_beside_semicolons_only(tmp_path: Path) -> None:
+    european = read_table(table(tmp_path, "File;B\na;0,6\n"), {"File": "s"})
+    assert (european.number("0,6"), european.number("0.6")) == (0.6, 0.6)
+    assert math.isnan(read_table(table(tmp_path, 'File,B\na,"0,6"\n'), {"File": "s"}).number("0,6"))
+
+
+def test_columns_that_are_missing_are_told_for_every_encoding(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
-        read_table(path, {})
-    assert f"{path} is not UTF-8 (line 1:" in str(error.value)
-    assert "with or without a byte-order mark; save it again as UTF-8" in str(error.value)
+        read_table(table(tmp_path, "文件,鸟\na,1\n".encode("gbk")), {"FileName": "setting f"})
+    assert "read as cp950: " in str(error.value)
+    assert "read as gbk: " in str(error.value)
+    assert "columns found: '文件', '鸟'" in str(error.value)
 
 
-def test_the_line_that_does_not_decode_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="line 3"):
-        read_table(table(tmp_path, b"File\na\n\xff\n"), {})
+@pytest.mark.parametrize("text", ["a" * 200_000, "File," + "b" * 200_000 + "\n1,1\n", "File\n" + "1" * 200_000])
+def test_huge_cells_are_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(InputError, match="field larger than field limit"):
+        read_table(table(tmp_path, text), {"File": "s"})
+
+
+def test_rows_can_be_gone_through_twice(tmp_path: Path) -> None:
+    found = read_table(table(tmp_path, "File\na\nb\n"), {"File": "s"})
+    assert list(found.rows) == list(found.rows) != []
+
+
+@pytest.mark.parametrize(
+    ("cell", "fold"),
+    [
+        ("1", "1"),
+        ("02", "2"),
+        ("3.0", "3"),
+        ("Train", "train"),
+        ("test", "test"),
+        ("0", None),
+        ("", None),
+        ("dev", None),
+    ],
+)
+def test_folds(cell: str, fold: str | None) -> None:
+    assert fold_of(cell) == fold
 
 
 @pytest.mark.parametrize(
@@ -69,28 +124,10 @@ def test_all_missing_and_doubled_columns_in_one_message(tmp_path: Path) -> None:
     assert "no column 'FileName' (setting f)" in message
     assert "no column 'Site' (setting s)" in message
     assert "column 'A' occurs twice" in message
-    assert "columns found: ['A', 'A', 'B']" in message
+    assert "columns found: 'A', 'A', 'B'" in message
 
 
 def test_all_rows_of_another_length_in_one_message(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         read_table(table(tmp_path, "A,B\n1,1\n1\n1,1\n1,1,1\n"), {})
     assert "2 problems\n  - row 3: 1 cells\n  - row 5: 3 cells" in str(error.value)
-
-
-def test_names_are_mapped_and_compared_in_one_unicode_form() -> None:
-    decomposed = unicodedata.normalize("NFD", "Grillon d'été")
-    meaning = classes_of_names(
-        {"Grillon d'été", "蟬", "Cicada", "風"}, {" 蟬 ": "Cicada"}, [decomposed, "Cicada"], "t", "tag column"
-    )
-    assert meaning == {"Grillon d'été": decomposed, "蟬": "Cicada", "Cicada": "Cicada", "風": None}
-
-
-def test_classes_and_settings_without_a_match_in_one_message() -> None:
-    with pytest.raises(InputError) as error:
-        classes_of_names({"Bird"}, {"鳥": "Bird"}, ["Bird", "Owl"], "tags.csv", "tag column")
-    message = str(error.value)
-    assert message.startswith("tags.csv: 2 problems")
-    assert "class 'Owl' of `classes`: no tag column stands for it" in message
-    assert "'鳥' of `source.class_names`: no tag column of this name" in message
-    assert "names found: ['Bird']" in message

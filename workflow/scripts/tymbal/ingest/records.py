@@ -1,34 +1,75 @@
-"""What every reader of labels gives: one record a clip, and how tables and names are read on the way there."""
+"""What every reader of labels gives: one record a file; and how tables are read on the way there."""
 
 import csv
-import io
+import re
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tymbal.errors import InputError
+from tymbal.ingest.text import read_text
+
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}  # Excel saves "CSV" with semicolons in much of Europe
+SHOWN = 1000  # characters of a header in a message
+PARTS = ("train", "val", "test")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A stretch of a file and what is heard in it.
+
+    Attributes:
+        start_s: from the start of the file, seconds.
+        end_s: later than `start_s`.
+        labels: class -> weight in (0, 1].
+    """
+
+    start_s: float
+    end_s: float
+    labels: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """One clip as its source describes it, before its file is looked for.
+    """One file as its source describes it, before it is looked for.
 
     Attributes:
         file: the name given, with or without folder and extension.
         where: place in the source, such as `tags.csv row 12`, for messages.
-        labels: class -> weight in (0, 1]; None if the clip is unlabelled.
-        fold: the data set's own fold, a whole number; empty if there is none.
+        labels: of the whole file, class -> weight in (0, 1]; None if it is unlabelled.
+        events: stretches with labels, if the source tells these instead; an empty tuple is a file in which
+            nothing was heard. None if the source tells of whole files.
+        fold: the data set's own fold (a whole number from 1) or part (train, val, test); empty if there is none.
         recording: the recording it was cut from; empty if the file's name has to tell.
         site: where it was recorded; empty if the file's name has to tell.
+        columns: the further columns that `source.columns` asks for.
     """
 
     file: str
     where: str
     labels: Mapping[str, float] | None
+    events: tuple[Event, ...] | None = None
     fold: str = ""
     recording: str = ""
     site: str = ""
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a reader found.
+
+    Attributes:
+        records: one a file, in the order of the source.
+        facts: what was done, for the log, ingest.json and the report: fact -> number or text, such as
+            `{"encoding of tags.csv": "cp950", "unlabelled rows": 3}`.
+        warnings: what is allowed but may be a mistake, one line each.
+    """
+
+    records: list[Record]
+    facts: dict[str, int | str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -41,11 +82,44 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table as text: names and cells are stripped and in Unicode NFC."""
+    """A table as text. Names and cells are stripped and in Unicode NFC.
+
+    Attributes:
+        name: the file's.
+        encoding: in which it was read.
+        delimiter: between cells.
+        columns: names in the header.
+    """
 
     name: str
+    encoding: str
+    delimiter: str
     columns: tuple[str, ...]
-    rows: tuple[Row, ...]
+    _text: str = field(repr=False)
+
+    @property
+    def rows(self) -> Iterator[Row]:
+        """The rows with any content, parsed anew each time: as objects, all rows of a large table fill the memory."""
+        lines = _parse(self.name, self._text, self.delimiter)
+        next(lines)  # the header
+        for i, raw in lines:
+            cells = [cell if cell.isascii() else clean(cell) for cell in map(str.strip, raw)]
+            yield Row(f"{self.name} row {i}", dict(zip(self.columns, cells, strict=True)))
+
+    @property
+    def facts(self) -> dict[str, int | str]:
+        """How it was read, as facts of a `Reading`."""
+        facts: dict[str, int | str] = {f"encoding of {self.name}": self.encoding}
+        if self.delimiter != ",":
+            facts[f"delimiter of {self.name}"] = DELIMITERS[self.delimiter]
+        return facts
+
+    def number(self, cell: str) -> float:
+        """The number in a cell, NaN if it holds none. Beside semicolons, the comma is the decimal sign."""
+        try:
+            return float(cell.replace(",", ".") if self.delimiter == ";" else cell)
+        except ValueError:
+            return float("nan")
 
 
 def clean(text: str) -> str:
@@ -53,83 +127,90 @@ def clean(text: str) -> str:
     return unicodedata.normalize("NFC", text.strip())
 
 
-def read_table(path: Path, required: Mapping[str, str]) -> Table:
-    """Read a comma-separated table in UTF-8, with or without a byte-order mark. Blank rows are left out.
+def fold_of(cell: str) -> str | None:
+    """A fold as a record has it: a whole number from 1, or train, val or test; None if the cell is neither."""
+    if number := re.fullmatch(r"0*([1-9][0-9]{0,8})(\.0)?", cell):
+        return number[1]
+    return cell.lower() if cell.lower() in PARTS else None
+
+
+def read_table(path: Path, required: Mapping[str, str], names: Collection[str] = ()) -> Table:
+    """Read a table whose cells are separated by commas, semicolons or tabs. Blank rows are left out.
 
     Args:
         path: the table.
         required: column -> the setting that names it, for the message if there is no such column.
+        names: names that should occur in it, by which its encoding is told (see `read_text`).
 
     Raises:
         InputError: the file cannot be read or decoded, a required column is missing, a column is named twice,
-            or rows differ from the header in length.
+            there is no row, or rows differ from the header in length.
     """
-    numbered = _parse(path, _decode(path))
-    if not numbered:
+    (text, delimiter, columns), encoding = read_text(path, lambda text: _open(path, text, required), names)
+    problems = []
+    empty = True
+    lines = _parse(path.name, text, delimiter)
+    next(lines)
+    for i, cells in lines:
+        empty = False
+        if len(cells) != len(columns):
+            problems.append(f"row {i}: {len(cells)} cells")
+    if problems:
+        remedy = (
+            f"every row needs {len(columns)} cells, as the header has; "
+            f"a {DELIMITERS[delimiter]} inside a cell needs quotes"
+        )
+        raise InputError.listing(str(path), problems, remedy)
+    if empty:
+        raise InputError(f"{path} has a header but no row; expected one row a clip.")
+    return Table(path.name, encoding, delimiter, columns, text)
+
+
+def _open(path: Path, text: str, required: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
+    """The text with one kind of line ends, the delimiter that gives the required columns, and all columns."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    headers: dict[str, tuple[str, ...]] = {}
+    refused = []
+    for delimiter in DELIMITERS:
+        try:
+            _, cells = next(_parse(path.name, text, delimiter), (0, []))
+        except InputError as error:
+            refused.append(error)
+        else:
+            headers[delimiter] = tuple(clean(cell) for cell in cells)
+    if not headers:
+        raise refused[0]
+    wanted = {clean(name) for name in required}
+    delimiter = max(headers, key=lambda d: (len(wanted.intersection(headers[d])), len(headers[d])))
+    columns = headers[delimiter]
+    if not columns:
         raise InputError(f"{path} is empty; expected a header and one row a clip.")
-    _, columns = numbered.pop(0)
     problems = [f"no column {name!r} ({setting})" for name, setting in required.items() if clean(name) not in columns]
     problems += [f"column {name!r} occurs twice" for name in sorted({c for c in columns if c and columns.count(c) > 1})]
     if problems:
-        remedy = (
-            f"correct the table (comma-separated, header in its first row) or the setting; columns found: {columns}"
-        )
+        found = ", ".join(map(repr, columns))
+        found = found if len(found) <= SHOWN else f"{found[:SHOWN]} ..."
+        remedy = f"correct the table (header in its first row) or the setting; columns found: {found}"
         raise InputError.listing(str(path), problems, remedy)
-    problems = [f"row {i}: {len(cells)} cells" for i, cells in numbered if len(cells) != len(columns)]
-    if problems:
-        remedy = f"every row needs {len(columns)} cells, as the header has; a comma inside a cell needs quotes"
-        raise InputError.listing(str(path), problems, remedy)
-    if not numbered:
-        raise InputError(f"{path} has a header but no row; expected one row a clip.")
-    rows = tuple(Row(f"{path.name} row {i}", dict(zip(columns, cells, strict=True))) for i, cells in numbered)
-    return Table(path.name, tuple(columns), rows)
+    return text, delimiter, columns
 
 
-def _decode(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}). Correct `source.table` or `data_root`.") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path} is not UTF-8 (line {line}: {error.reason}). Tables are read as UTF-8, with or without a "
-            "byte-order mark; save it again as UTF-8 (in Excel: 'CSV UTF-8')."
-        ) from error
-
-
-def _parse(path: Path, text: str) -> list[tuple[int, list[str]]]:
+def _parse(name: str, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Rows with any content, numbered as a spreadsheet shows them: the header is row 1."""
     # Strict, because an unclosed quote would otherwise swallow the rest of the file as one cell.
-    reader = csv.reader(io.StringIO(text, newline=None), skipinitialspace=True, strict=True)
+    reader = csv.reader(_lines(text), delimiter=delimiter, skipinitialspace=True, strict=True)
     try:
-        rows = [(i, [clean(cell) for cell in row]) for i, row in enumerate(reader, 1)]
+        for i, cells in enumerate(reader, 1):
+            if any(map(str.strip, cells)):
+                yield i, cells
     except csv.Error as error:
-        raise InputError(f"{path} line {reader.line_num}: {error}. Check the quotes there.") from error
-    return [(i, cells) for i, cells in rows if any(cells)]
+        raise InputError(f"{name} line {reader.line_num}: {error}. Check the quotes there.") from error
 
 
-def classes_of_names(
-    found: Collection[str], class_names: Mapping[str, str], classes: Sequence[str], place: str, kind: str
-) -> dict[str, str | None]:
-    """The class that each name in the source stands for; None for a class that `classes` does not hold.
-
-    Args:
-        found: cleaned names that occur in the source.
-        class_names: the setting: name in the source -> class. A name it does not hold is the class's own.
-        classes: the data set's classes, as configured.
-        place: the table or folder, for messages.
-        kind: what carries a name there, such as `tag column`.
-
-    Raises:
-        InputError: a class that nothing in the source stands for, or a key of `class_names` without a match.
-    """
-    known = {clean(name): name for name in classes}
-    setting = {clean(name): clean(to) for name, to in class_names.items()}
-    meaning = {name: known.get(setting.get(name, name)) for name in found}
-    absent = [name for name in classes if name not in meaning.values()]
-    problems = [f"class {name!r} of `classes`: no {kind} stands for it" for name in absent]
-    problems += [f"{name!r} of `source.class_names`: no {kind} of this name" for name in setting if name not in found]
-    if problems:
-        raise InputError.listing(place, problems, f"correct these settings; names found: {sorted(found)}")
-    return meaning
+def _lines(text: str) -> Iterator[str]:
+    """One line at a time: a list of all would take as much memory again as the text."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start) + 1 or len(text)
+        yield text[start:end]
+        start = end

@@ -1,16 +1,16 @@
 """Wide tag table: one row a clip, a column for each main and each background ("sub") tag."""
 
-import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tymbal.config import TagSource
+from tymbal.config.data import TagSource
 from tymbal.errors import InputError
-from tymbal.ingest.records import Record, Row, Table, classes_of_names, clean, read_table
-
-log = logging.getLogger(__name__)
+from tymbal.ingest.columns import Columns
+from tymbal.ingest.records import Reading, Record, Table, clean, read_table
+from tymbal.ingest.vocabulary import Translation, Vocabulary, translate_columns
+from tymbal.roots import locate
 
 ON = {"1", "1.0", "true", "x"}
 OFF = {"0", "0.0", "false", "", "nan"}
@@ -25,7 +25,16 @@ class Tag:
     main: bool
 
 
-def read(source: TagSource, classes: Sequence[str], root: Path, audio: Collection[str]) -> list[Record]:
+@dataclass(frozen=True)
+class Combination:
+    """The tag cells of a row: what they mean and what is wrong with them. A million rows hold few different ones."""
+
+    on: list[Tag]
+    labels: dict[str, float] | None
+    wrong: list[str]
+
+
+def read(source: TagSource, vocabulary: Vocabulary, roots: Mapping[str, Path], files: Sequence[str]) -> Reading:
     """Read a tag table.
 
     A main tag weighs `source.main_weight`, a sub tag `source.sub_weight`; of both on one name the main tag counts,
@@ -33,9 +42,9 @@ def read(source: TagSource, classes: Sequence[str], root: Path, audio: Collectio
 
     Args:
         source: the table's settings.
-        classes: the data set's classes.
-        root: folder that `source.table` is relative to.
-        audio: not needed here.
+        vocabulary: the classes.
+        roots: name of a root -> folder.
+        files: not needed here.
 
     Returns:
         One record a row, in the table's order.
@@ -43,25 +52,43 @@ def read(source: TagSource, classes: Sequence[str], root: Path, audio: Collectio
     Raises:
         InputError: the table, its columns or its cells are not as expected.
     """
-    required = {source.file_column: "setting source.file_column"}
-    if source.site_column is not None:
-        required[source.site_column] = "setting source.site_column; null if the table has no sites"
-    table = read_table(root / source.table, required)
+    columns = Columns(source)
+    table = read_table(locate(source.table, roots), columns.required, vocabulary.expected(source.class_names))
     tags = _tags(source, table)
-    meaning = classes_of_names({tag.name for tag in tags}, source.class_names, classes, table.name, "tag column")
-    _check_cells(source, table, tags)
-    weights = [_weights(source, tags, row) for row in table.rows]
-    _warn_of_unused(table, tags, meaning, weights)
-    site_column = clean(source.site_column) if source.site_column is not None else None
-    return [
-        Record(
-            file=row.cells[clean(source.file_column)],
-            where=row.where,
-            labels=_labels(meaning, names),
-            site=row.cells[site_column] if site_column is not None else "",
-        )
-        for row, names in zip(table.rows, weights, strict=True)
-    ]
+    translation = translate_columns({t.name for t in tags}, source.class_names, vocabulary, table.name, "tag column")
+
+    combinations: dict[tuple[str, ...], Combination] = {}
+    counts: Counter[tuple[str, ...]] = Counter()
+    records = []
+    problems: list[str] = []
+    for row in table.rows:
+        told = columns.read(row, problems)
+        cells = tuple([row.cells[tag.column] for tag in tags])
+        if cells not in combinations:
+            combinations[cells] = _combination(source, tags, cells, translation)
+        counts[cells] += 1
+        labels, wrong = combinations[cells].labels, combinations[cells].wrong
+        problems += [f"{row.where}, {cell}" for cell in wrong]
+        records.append(Record(told.file, row.where, labels, site=told.site, fold=told.fold, columns=told.columns))
+    if problems:
+        remedy = "every row needs a file name; tags: 1, 1.0, TRUE or x for on, 0, 0.0, FALSE, blank or NaN for off"
+        raise InputError.listing(f"{table.name}: cells", problems, remedy)
+
+    unlabelled = sum(n for cells, n in counts.items() if combinations[cells].labels is None)
+    facts = table.facts | {"unlabelled rows": unlabelled}
+    unused = {tag.column: 0 for tag in tags if translation.meaning[tag.name] is None}
+    if not unused:
+        return Reading(records, facts)
+    only = 0
+    for cells, n in counts.items():
+        found = combinations[cells]
+        only += n if found.on and found.labels is None else 0
+        for tag in found.on:
+            if tag.column in unused:
+                unused[tag.column] += n
+    facts["rows with tags of no class only, unlabelled"] = only
+    told_of = ", ".join(f"{column} ({n} on)" for column, n in unused.items())
+    return Reading(records, facts, [f"{table.name}: tag columns that stand for no class, not used: {told_of}"])
 
 
 def _tags(source: TagSource, table: Table) -> list[Tag]:
@@ -76,52 +103,10 @@ def _tags(source: TagSource, table: Table) -> list[Tag]:
     return tags
 
 
-def _check_cells(source: TagSource, table: Table, tags: Sequence[Tag]) -> None:
-    file_column = clean(source.file_column)
-    problems = []
-    for row in table.rows:
-        if not row.cells[file_column]:
-            problems.append(f"{row.where}, column {file_column}: no file name")
-        for tag in tags:
-            if row.cells[tag.column].casefold() not in ON | OFF:
-                problems.append(f"{row.where}, column {tag.column}: {row.cells[tag.column]!r}")
-    if problems:
-        remedy = "every row needs a file name; tags: 1, 1.0, TRUE or x for on, 0, 0.0, FALSE, blank or NaN for off"
-        raise InputError.listing(f"{table.name}: cells", problems, remedy)
-
-
-def _is_on(row: Row, tag: Tag) -> bool:
-    return row.cells[tag.column].casefold() in ON
-
-
-def _weights(source: TagSource, tags: Sequence[Tag], row: Row) -> dict[str, float]:
-    """Weight of each name that is on."""
-    on = [tag for tag in tags if _is_on(row, tag)]
+def _combination(source: TagSource, tags: Sequence[Tag], cells: Sequence[str], translation: Translation) -> Combination:
+    pairs = list(zip(tags, cells, strict=True))
+    on = [tag for tag, cell in pairs if cell.casefold() in ON]
     sub = {tag.name: source.sub_weight for tag in on if not tag.main}
-    return sub | {tag.name: source.main_weight for tag in on if tag.main}
-
-
-def _labels(meaning: Mapping[str, str | None], names: Mapping[str, float]) -> dict[str, float] | None:
-    """Weight of each class, None if no name that is on stands for one."""
-    labels: dict[str, float] = {}
-    for name, weight in names.items():
-        if (label := meaning[name]) is not None:
-            labels[label] = max(weight, labels.get(label, 0.0))
-    return labels or None
-
-
-def _warn_of_unused(
-    table: Table, tags: Sequence[Tag], meaning: Mapping[str, str | None], weights: Sequence[Mapping[str, float]]
-) -> None:
-    unused = [tag for tag in tags if meaning[tag.name] is None]
-    if not unused:
-        return
-    counts = Counter(tag.column for row in table.rows for tag in unused if _is_on(row, tag))
-    columns = ", ".join(f"{tag.column} ({counts[tag.column]} on)" for tag in unused)
-    only = sum(bool(names) and _labels(meaning, names) is None for names in weights)
-    log.warning(
-        "%s: tag columns for no class in `classes`: %s; rows with only such tags, which count as unlabelled: %d",
-        table.name,
-        columns,
-        only,
-    )
+    weights = sub | {tag.name: source.main_weight for tag in on if tag.main}
+    wrong = [f"column {tag.column}: {cell!r}" for tag, cell in pairs if cell.casefold() not in ON | OFF]
+    return Combination(on, translation.labels(weights.items()), wrong)
