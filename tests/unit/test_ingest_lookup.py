@@ -1,4 +1,4 @@
-"""Which audio file a name means."""
+"""Which file a name means, on whatever machine the name was written."""
 
 import logging
 import os
@@ -7,9 +7,24 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tymbal.errors import InputError
-from tymbal.ingest.lookup import AudioFiles, key, list_audio
+from tymbal.ingest.lookup import (
+    FEATURE_SUFFIXES,
+    FOLDERS,
+    NAME,
+    PATH_MAP,
+    SUFFIXES,
+    AudioFiles,
+    Found,
+    key,
+    list_files,
+    read_names,
+    write_names,
+)
+from tymbal.ingest.paths import PathMap, parts
 
 
 def touch(folder: Path, *files: str) -> None:
@@ -19,44 +34,88 @@ def touch(folder: Path, *files: str) -> None:
         path.touch()
 
 
+def audio_files(*files: str, folder: str = "data:audio", path_map: dict[str, str] | None = None) -> AudioFiles:
+    return AudioFiles(files, PathMap(path_map or {}, folder))
+
+
+# --- listing ----------------------------------------------------------------------------------------------
+
+
 def test_audio_at_any_depth_is_listed_and_the_rest_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    touch(tmp_path, "b.WAV", "a/c/d.flac", "a/e.m4a", "f.txt", "g.txt", "README", ".h.wav", ".hidden/i.wav")
+    touch(tmp_path, "b.WAV", "a/c/d.flac", "a/e.m4a", "f.txt", "g.txt", "README", ".h.wav", ".hidden/i.wav", "j.pt")
     with caplog.at_level(logging.INFO):
-        assert list_audio(tmp_path) == ["a/c/d.flac", "b.WAV"]
-    assert ".m4a: 1, .txt: 2, no extension: 1" in caplog.text
+        assert list_files(tmp_path, SUFFIXES) == ["a/c/d.flac", "b.WAV"]
+    assert ".m4a: 1, .pt: 1, .txt: 2, no extension: 1" in caplog.text
+
+
+def test_the_side_file_of_features_is_never_one_of_them(tmp_path: Path) -> None:
+    touch(tmp_path, "a.pt", "b.wav", "dataset_config.pt", "deep/dataset_config.pt", "deep/c.PT")
+    assert list_files(tmp_path, FEATURE_SUFFIXES) == ["a.pt", "deep/c.PT"]
 
 
 def test_an_absent_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nowhere cannot be listed \(No such file or directory\)\. Correct"):
-        list_audio(tmp_path / "nowhere")
+        list_files(tmp_path / "nowhere", SUFFIXES)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names themselves")
-def test_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
+def test_names_that_no_table_can_hold_are_refused(tmp_path: Path) -> None:
     with open(os.fsencode(tmp_path) + b"/\xb3\xbe.wav", "wb"):  # noqa: PTH123 - a Path cannot be bytes
         pass
-    with pytest.raises(InputError, match=r"not UTF-8: 1 problem\n  - '\\udcb3\\udcbe\.wav'"):
-        list_audio(tmp_path)
+    touch(tmp_path, "two\nlines.wav")
+    with pytest.raises(InputError, match=r"2 problems\n(.*\n)*  - '\\udcb3\\udcbe\.wav'"):
+        list_files(tmp_path, SUFFIXES)
+
+
+def test_names_are_written_and_read(tmp_path: Path) -> None:
+    for names in ([], ["a b.wav", " c.wav", "蟬/d#.wav"]):
+        write_names(names, tmp_path / "files.txt")
+        assert read_names(tmp_path / "files.txt") == names
+
+
+# --- parts of paths ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("name", "parts"),
+    ("name", "expected"),
+    [
+        (r"D:\a\b.wav", ("d:", "a", "b.wav")),
+        ("D:/a/b.wav", ("d:", "a", "b.wav")),
+        ("d:\\a/b.wav", ("d:", "a", "b.wav")),
+        ("/mnt/d/a/b.wav", ("/", "mnt", "d", "a", "b.wav")),
+        (r"\\NAS\Share\a\b.wav", ("//", "nas", "Share", "a", "b.wav")),
+        ("//nas/Share/a\\b.wav", ("//", "nas", "Share", "a", "b.wav")),
+        ("a//b/./c.wav", ("a", "b", "c.wav")),
+        (" ./c.wav ", ("c.wav",)),
+        ("", ()),
+    ],
+)
+def test_paths_of_any_system_have_the_same_parts(name: str, expected: tuple[str, ...]) -> None:
+    assert parts(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
     [
         ("A_1", ("A_1",)),
         (" A_1.WaV ", ("A_1",)),
         ("v1.2_A", ("v1.2_A",)),
-        (r"D:\rec\A.WAV", ("D:", "rec", "A")),
-        (r"\\host\share/x/./A.ogg", ("host", "share", "x", "A")),
-        ("A.pt", ("A.pt",)),
+        (r"D:\rec\A.WAV", ("d:", "rec", "A")),
+        ("specs/A.pt", ("specs", "A")),
+        (".wav", (".wav",)),
+        ("A.txt", ("A.txt",)),
     ],
 )
-def test_key(name: str, parts: tuple[str, ...]) -> None:
-    assert key(name) == parts
+def test_only_extensions_of_audio_and_features_are_taken_off(name: str, expected: tuple[str, ...]) -> None:
+    assert key(name) == expected
+
+
+# --- by name ----------------------------------------------------------------------------------------------
 
 
 def test_a_stem_is_enough_and_neither_extension_nor_a_foreign_folder_matters() -> None:
-    audio = AudioFiles(["x/A.flac", "B.WAV"])
-    assert [audio.find(name) for name in ("A", "A.wav", r"E:\field\B.mp3", "C", "a", "")] == [
+    audio = audio_files("x/A.flac", "B.WAV")
+    assert [audio.find(name).files for name in ("A", "A.wav", r"E:\field\B.mp3", "C", "a", "")] == [
         ["x/A.flac"],
         ["x/A.flac"],
         ["B.WAV"],
@@ -67,19 +126,104 @@ def test_a_stem_is_enough_and_neither_extension_nor_a_foreign_folder_matters() -
 
 
 def test_a_shared_stem_needs_its_folder() -> None:
-    audio = AudioFiles(["A.wav", "s1/A.wav", "s2/A.wav", "deep/s2/A.wav"])
-    assert audio.find("A") == ["A.wav", "s1/A.wav", "s2/A.wav", "deep/s2/A.wav"]
-    assert audio.find("A.wav") == audio.find("A")
-    assert audio.find("/remote/s1/A.wav") == ["s1/A.wav"]
-    assert audio.find("s2/A.wav") == ["s2/A.wav"]  # exactly this path, though deep/s2/A.wav ends the same
-    assert audio.find("/remote/s2/A.wav") == ["s2/A.wav", "deep/s2/A.wav"]
-    assert audio.find("s3/A.wav") == audio.find("A")
+    audio = audio_files("A.wav", "s1/A.wav", "s2/A.wav", "deep/s2/A.wav")
+    every = ["A.wav", "s1/A.wav", "s2/A.wav", "deep/s2/A.wav"]
+    assert audio.find("/remote/A") == Found(every, NAME)
+    assert audio.find("/remote/s1/A.wav") == Found(["s1/A.wav"], FOLDERS)
+    assert audio.find("s2/A.wav") == Found(["s2/A.wav"], FOLDERS)  # exactly this path, though another ends the same
+    assert audio.find("/remote/s2/A.wav").files == ["s2/A.wav", "deep/s2/A.wav"]
+    assert audio.find("s3/A.wav").files == every
+
+
+def test_a_name_without_folders_may_mean_any_file_of_its_stem_unless_it_is_a_whole_path() -> None:
+    audio = audio_files("A.wav", "s1/A.wav")
+    assert audio.find("A").files == ["A.wav", "s1/A.wav"]
+    assert audio.find("A.wav", whole=True) == Found(["A.wav"], FOLDERS)
+    assert audio.find("s1/A.wav", whole=True).files == ["s1/A.wav"]
+    assert audio_files("A.wav", "A.flac").find("A.wav", whole=True).files == ["A.wav", "A.flac"]
 
 
 def test_two_extensions_are_ambiguous() -> None:
-    assert AudioFiles(["A.flac", "A.wav"]).find("A.wav") == ["A.flac", "A.wav"]
+    assert audio_files("A.flac", "A.wav").find("A.wav").files == ["A.flac", "A.wav"]
+
+
+def test_other_numbers_of_a_stem_are_not_tried() -> None:
+    # A looser match (tokens stripped from the right until something fits) would give one segment another's labels.
+    audio = audio_files("S1_20240105_053000_1.wav", "S1_20240105_053000.wav")
+    assert audio.find("S1_20240105_053000_2").files == []
+    assert audio.find("S1_20240105").files == []
 
 
 def test_unicode_forms_are_equal_but_the_file_keeps_its_own() -> None:
     on_disk = unicodedata.normalize("NFD", "été.wav")
-    assert AudioFiles([on_disk]).find("été") == [on_disk]
+    assert audio_files(on_disk).find("été").files == [on_disk]
+
+
+# --- path_map ---------------------------------------------------------------------------------------------
+
+WRITTEN = {  # one file as four machines write it, and the prefix a user gives for it
+    r"D:\field\2024\s2\A.wav": "D:/field",
+    "d:/field/2024\\s2/A.wav": "D:\\field\\",
+    "/mnt/d/field/2024/s2/A.wav": "/mnt/d/field/",
+    r"\\NAS\field\2024\s2\A.wav": "//nas/field",
+    "field/2024/s2/A.wav": "field",
+}
+
+
+@pytest.mark.parametrize(("name", "prefix"), WRITTEN.items())
+@pytest.mark.parametrize(("folder", "target"), [("data:rec/2024", "rec"), ("bats:rec/2024", "bats:rec")])
+def test_the_same_names_on_every_machine_by_path_map_alone(name: str, prefix: str, folder: str, target: str) -> None:
+    audio = audio_files("s1/A.wav", "s2/A.wav", folder=folder, path_map={prefix: target})
+    assert audio.find(name) == Found(["s2/A.wav"], PATH_MAP)
+
+
+def test_path_map_decides_between_files_that_names_cannot_tell_apart() -> None:
+    files = ("2023/s1/A.wav", "2024/s1/A.wav")
+    assert audio_files(*files).find("/old/s1/A.wav").files == list(files)
+    audio = audio_files(*files, path_map={"/old": "audio/2023", "/new": "audio/2024"})
+    assert audio.find("/new/s1/A.pt") == Found(["2024/s1/A.wav"], PATH_MAP)
+
+
+def test_the_longest_prefix_counts_and_only_whole_parts() -> None:
+    path_map = {"/a": "audio/x", "/a/b": "audio/y"}
+    audio = audio_files("x/A.wav", "y/A.wav", "x/bc/A.wav", path_map=path_map)
+    assert audio.find("/a/b/A.wav").files == ["y/A.wav"]
+    assert audio.find("/a/bc/A.wav").files == ["x/bc/A.wav"]
+    assert audio.find("/a/A.wav").files == ["x/A.wav"]
+
+
+@pytest.mark.parametrize("target", ["elsewhere/s1", "other:audio", "audio-old"])
+def test_a_target_outside_the_audio_folder_leaves_it_to_the_name(target: str) -> None:
+    audio = audio_files("s1/A.wav", path_map={"/a": target})
+    assert audio.find("/a/s1/A.wav") == Found(["s1/A.wav"], FOLDERS)
+
+
+def test_a_mapped_file_that_is_not_there_is_found_by_its_name() -> None:
+    audio = audio_files("moved/A.wav", path_map={"/a": "audio"})
+    assert audio.find("/a/A.wav") == Found(["moved/A.wav"], NAME)
+    assert audio.find("/a/B.wav").files == []
+
+
+def test_a_prefix_given_twice_is_told() -> None:
+    with pytest.raises(InputError, match=r"written differently: 1 problem\n  - D:/x and d:\\x"):
+        PathMap({"D:/x": "a", "d:\\x\\": "b", "E:/x": "c"}, "audio")
+
+
+names = st.lists(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=4), min_size=1, max_size=4)
+
+
+@given(
+    st.lists(names, max_size=8), names, st.sampled_from(["/", "\\"]), st.sampled_from(["", "X:/", "/mnt/x/", "//h/"])
+)
+@settings(deadline=None, max_examples=200)
+def test_what_is_found_has_the_stem_and_what_is_there_is_found(
+    tree: list[list[str]], wanted: list[str], separator: str, prefix: str
+) -> None:
+    files = sorted({"/".join(path) + ".wav" for path in [*tree, wanted]})
+    path_map = {prefix: "audio"} if prefix else {}
+    found = audio_files(*files, path_map=path_map).find(prefix + separator.join(wanted) + ".flac")
+    own = key("/".join(wanted))
+    assert {key(file)[-1] for file in found.files} == {own[-1]}
+    assert "/".join(wanted) + ".wav" in found.files
+    assert found.rule == (PATH_MAP if prefix else NAME if len(wanted) == 1 else FOLDERS)
+    assert len(found.files) == 1 or (len(wanted) == 1 and not prefix)

@@ -11,16 +11,20 @@ from tymbal.ingest.manifest import class_names, labels, read_manifest, write_man
 def manifest() -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "clip_id": ["001", "NA"],
+            "clip_id": ["001", "NA@6.000"],
             "root": ["data", "data"],
             "path": ["a/001.wav", "a/NA, b.wav"],
+            "start_s": [0.0, 6.0],
+            "duration_s": [1 / 3, 5.0],
             "recording": ["1", "2"],
             "site": ["NA", ""],
+            "recorded_at": ["2024-01-05T05:30:00", ""],
+            "segment": ["01", ""],
             "fold": ["1", ""],
-            "duration_s": [1 / 3, 5.0],
             "sample_rate": [16000, 44100],
             "channels": [1, 2],
             "sha256": ["0" * 64, "1" * 64],
+            "speaker": ["007", "nan"],
             "label:蟬": [0.6, np.nan],
             "label:Bird, small": [0.0, np.nan],
         }
@@ -38,6 +42,13 @@ def test_a_manifest_without_any_label_is_read_as_unlabelled(tmp_path: Path) -> N
     path = tmp_path / "manifest.csv"
     write_manifest(manifest().iloc[1:], path)
     assert np.isnan(labels(read_manifest(path))).all()
+
+
+def test_a_manifest_without_classes(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.csv"
+    write_manifest(manifest().drop(columns=["label:蟬", "label:Bird, small"]), path)
+    assert class_names(read_manifest(path)) == []
+    assert labels(read_manifest(path)).shape == (2, 0)
 
 
 def test_classes_and_soft_labels() -> None:

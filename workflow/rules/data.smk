@@ -1,7 +1,7 @@
 """From what a lab has to one checked manifest and a split.
 
-Needs a tag table, a folder per class or ESC's table under `data_root` (or settings to synthesise soundscapes).
-Makes results/<dataset>/{manifest,folds,folds_balance}.csv.
+Needs audio or features with their tables under `data_root` or `roots` (or settings to synthesise soundscapes).
+Makes results/<dataset>/{manifest,quarantine,folds,folds_balance}.csv and ingest.json.
 """
 
 
@@ -28,12 +28,69 @@ rule synthesise_soundscapes:
         "../scripts/synthesise_soundscapes.py"
 
 
-rule prepare_manifest:
-    """Every clip resolved, probed, hashed and labelled; all problems in one message."""
+rule list_clips:
+    """One look at the folder: all files in it, and those that the source tells of."""
     input:
         source=lambda wildcards: plan.source_files(wildcards.dataset),
     output:
+        files="results/{dataset}/files.txt",
+        used="results/{dataset}/used.txt",
+    log:
+        "logs/list_clips/{dataset}.log",
+    benchmark:
+        "benchmarks/list_clips/{dataset}.jsonl"
+    retries: 0
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        dataset=lambda wildcards: plan.manifest_settings(wildcards.dataset),
+        code=code_digest("ingest.match"),
+    script:
+        "../scripts/list_clips.py"
+
+
+rule measure_clips:
+    """One part of the files read from beginning to end: length, rate, channels, hash, and what is wrong with them.
+
+    A new list reads nothing again, as tables are edited often; prepare_manifest itself reads the files that are new in
+    it, and those that were bad.
+    """
+    input:
+        used=ancient("results/{dataset}/used.txt"),
+    output:
+        measured="results/{dataset}/measured/{shard}.csv",
+    log:
+        "logs/measure_clips/{dataset}/{shard}.log",
+    benchmark:
+        "benchmarks/measure_clips/{dataset}/{shard}.jsonl"
+    wildcard_constraints:
+        shard=r"\d+-of-\d+",
+    threads: 4
+    resources:
+        mem_mb=2000,
+        runtime=lambda wildcards, attempt: 120 * attempt,
+    params:
+        settings=lambda wildcards: plan.measure_settings(wildcards.dataset),
+        code=code_digest("ingest.measure"),
+    script:
+        "../scripts/measure_clips.py"
+
+
+rule prepare_manifest:
+    """One row a clip with its labels, and the quarantine; all problems in one message."""
+    input:
+        source=lambda wildcards: plan.source_files(wildcards.dataset),
+        files="results/{dataset}/files.txt",
+        measured=lambda wildcards: collect(
+            "results/{dataset}/measured/{shard}.csv",
+            dataset=wildcards.dataset,
+            shard=plan.shards(wildcards.dataset),
+        ),
+    output:
         manifest="results/{dataset}/manifest.csv",
+        quarantine="results/{dataset}/quarantine.csv",
+        ingest="results/{dataset}/ingest.json",
     log:
         "logs/prepare_manifest/{dataset}.log",
     benchmark:
@@ -41,12 +98,11 @@ rule prepare_manifest:
     retries: 0
     threads: 4
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
         runtime=60,
     params:
         dataset=lambda wildcards: plan.manifest_settings(wildcards.dataset),
-        roots=lambda wildcards: plan.roots(wildcards.dataset),
-        code=code_digest("ingest.prepare"),
+        code=code_digest("ingest.prepare", "ingest.measure"),
     script:
         "../scripts/prepare_manifest.py"
 
@@ -64,7 +120,7 @@ rule split_folds:
         "benchmarks/split_folds/{dataset}.jsonl"
     retries: 0
     resources:
-        mem_mb=2000,
+        mem_mb=4000,
         runtime=30,
     params:
         split=lambda wildcards: plan.split_settings(wildcards.dataset),

@@ -1,8 +1,9 @@
-"""Audio files: measuring and decoding. Whatever is wrong with a file is an InputError that says so without its name."""
+"""Audio files: opening and decoding. Whatever is wrong with a file is an InputError that says so without its name."""
 
-import io
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
@@ -10,56 +11,125 @@ import soxr
 
 from tymbal.errors import InputError
 
-
-@dataclass(frozen=True)
-class AudioInfo:
-    """What a file's header says."""
-
-    sample_rate: int  # Hz
-    channels: int
-    duration_s: float
-    n_samples: int  # of each channel
+BLOCK = 2**18  # values decoded at a time
+# libsndfile 1.2 finds places in OGG Vorbis inexactly: the first samples after a jump may be wrong, and all in the last
+# page. So the jump goes further back than a page can hold, and what comes before the place is decoded and left out.
+OGG_BEFORE = 2**20  # samples; a page has at most 255 packets of 4096
 
 
-def probe(path: Path) -> AudioInfo:
-    """Measure an audio file without decoding it.
+class DamagedError(InputError):
+    """Decoding stops before the end."""
+
+
+class NotFiniteError(InputError):
+    """Samples that are infinite or not numbers."""
+
+
+@contextmanager
+def opened(file: Path | int) -> Iterator[soundfile.SoundFile]:
+    """Open an audio file, by path or as a descriptor that stays open; libsndfile knows the format by the content.
 
     Raises:
-        InputError: the file is not audio that libsndfile reads, or holds no samples.
+        InputError: not there, or not audio that libsndfile reads.
     """
     try:
-        info = soundfile.info(path)
+        sound = soundfile.SoundFile(file, closefd=False)
     except soundfile.LibsndfileError as error:
+        if isinstance(file, Path) and not file.is_file():
+            raise InputError("is not there") from error
         raise InputError(f"not readable as audio: {error.error_string}") from error
-    if info.frames == 0:
-        raise InputError("holds no samples")
-    return AudioInfo(info.samplerate, info.channels, info.frames / info.samplerate, info.frames)
+    with sound:
+        yield sound
 
 
-def decode(data: bytes, sample_rate: int) -> np.ndarray:
-    """Decode the bytes of an audio file to mono (the mean of the channels) at the wanted rate.
+def blocks(sound: soundfile.SoundFile, n_samples: int | None = None) -> Iterator[np.ndarray]:
+    """Decode from the present position on, in blocks, so that memory does not grow with length.
+
+    Args:
+        sound: an open file.
+        n_samples: of each channel, at most; None for all.
+
+    Yields:
+        [n, channels] float32; full scale is 1.
+
+    Raises:
+        DamagedError: the data cannot be decoded up to the end.
+        NotFiniteError: there are samples that are not finite.
+    """
+    size = max(1, BLOCK // sound.channels)
+    done = 0
+    while n_samples is None or done < n_samples:
+        try:
+            block = sound.read(size if n_samples is None else min(size, n_samples - done), "float32", always_2d=True)
+        except soundfile.LibsndfileError as error:
+            told = f" ({error.error_string})" if error.error_string else ""
+            raise DamagedError(f"decoding stops at {sound.tell() / sound.samplerate:.3f} s{told}") from error
+        if not len(block):
+            return
+        finite = np.isfinite(block).all(axis=1)
+        if not finite.all():
+            first = sound.tell() - len(block) + int(finite.argmin())
+            raise NotFiniteError(f"the sample at {first / sound.samplerate:.4f} s is not a finite number")
+        done += len(block)
+        yield block
+
+
+def decode(
+    path: Path,
+    sample_rate: int,
+    start_s: float = 0.0,
+    duration_s: float | None = None,
+    channel: Literal["mix"] | int = "mix",
+) -> np.ndarray:
+    """Decode a stretch of an audio file to one channel at the wanted rate.
 
     Every later step takes the rate for granted, so this is the one place where audio is resampled.
 
     Args:
-        data: the whole file.
+        path: the file.
         sample_rate: wanted rate, Hz.
+        start_s: of the stretch, from the start of the file.
+        duration_s: of the stretch; None for the rest of the file.
+        channel: `mix` for the mean of the channels, or one of them, counted from 1.
 
     Returns:
         [N] float32; full scale is 1.
 
     Raises:
-        InputError: not audio that libsndfile reads, no samples in it, or samples that are not finite.
+        InputError: not audio that libsndfile reads, no such channel, the file ends before the stretch does or has no
+            samples in it, or samples are not finite.
     """
-    try:
-        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)  # [N, channels]
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"not readable as audio: {error.error_string}") from error
-    if len(samples) == 0:
+    with opened(path) as sound:
+        rate = sound.samplerate
+        if channel != "mix" and channel > sound.channels:
+            raise InputError(f"has no channel {channel}, only {sound.channels}")
+        start = round(start_s * rate)
+        wanted = None if duration_s is None else round(duration_s * rate)
+        parts = []
+        if start < sound.frames:
+            _jump(sound, start)
+            parts = [_mono(block, channel) for block in blocks(sound, wanted)]
+    samples = np.concatenate(parts) if parts else np.zeros(0, dtype=np.float32)
+    if len(samples) == 0 and start == 0:
         raise InputError("holds no samples")
-    if not np.isfinite(samples).all():
-        raise InputError(f"{np.count_nonzero(~np.isfinite(samples))} of {samples.size} samples are not finite numbers")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
+    # Start and length are rounded one by one, so the last clip of a file may be one sample short.
+    if len(samples) < max(1, (wanted or 0) - 1):
+        raise InputError(f"ends at {(start + len(samples)) / rate:.3f} s, within the stretch to be read")
     if rate == sample_rate:
-        return mono
-    return soxr.resample(mono, rate, sample_rate, quality="HQ")
+        return samples
+    return soxr.resample(samples, rate, sample_rate, quality="HQ")
+
+
+def _jump(sound: soundfile.SoundFile, start: int) -> None:
+    place = max(0, start - OGG_BEFORE) if sound.format == "OGG" else start
+    if place:
+        sound.seek(place)
+    for _ in blocks(sound, start - place):
+        pass
+
+
+def _mono(block: np.ndarray, channel: Literal["mix"] | int) -> np.ndarray:
+    """[n, channels] to [n]."""
+    if channel != "mix":
+        return block[:, channel - 1].copy()
+    return block[:, 0].copy() if block.shape[1] == 1 else block.mean(axis=1)

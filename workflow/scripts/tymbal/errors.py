@@ -6,7 +6,17 @@ SHOWN = 50  # problems spelled out in one message; the rest are counted
 
 
 class InputError(Exception):
-    """Something the user gave is wrong (a file, a row, a setting). Our own mistakes are plain asserts."""
+    """Something the user gave is wrong (a file, a row, a setting). Our own mistakes are plain asserts.
+
+    Attributes:
+        title: what is wrong, in a line or two; the whole message unless it is a listing.
+        cases: of a listing, all of them.
+        remedy: of a listing.
+    """
+
+    def __init__(self, message: str, title: str = "", cases: Sequence[str] = (), remedy: str = "") -> None:
+        super().__init__(message)
+        self.title, self.cases, self.remedy = title or message, tuple(cases), remedy
 
     @classmethod
     def listing(cls, what: str, problems: Sequence[str], remedy: str) -> "InputError":
@@ -21,4 +31,4 @@ class InputError(Exception):
         lines += [f"  - {problem}" for problem in problems[:SHOWN]]
         if len(problems) > SHOWN:
             lines.append(f"  ... and {len(problems) - SHOWN} more of the same kind")
-        return cls("\n".join([*lines, f"What to do: {remedy}"]))
+        return cls("\n".join([*lines, f"What to do: {remedy}"]), what, problems, remedy)

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from tymbal.files import write_text
+from tymbal.files import atomic
 
 
 def write_csv(table: pd.DataFrame, path: Path, float_format: str | None = None) -> None:
     """Write a table atomically; equal tables give equal bytes, undefined values are empty cells."""
-    write_text(path, table.to_csv(index=False, lineterminator="\n", float_format=float_format))
+    with atomic(path) as partial:
+        table.to_csv(partial, index=False, lineterminator="\n", float_format=float_format)
 
 
 def read_csv(path: Path, text: Sequence[str]) -> pd.DataFrame:

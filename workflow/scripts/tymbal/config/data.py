@@ -23,6 +23,7 @@ RESERVED = (
     "sha256",
 )
 GROUPS = ("recording", "site-day", "site-week", "site")
+SIDE_FILE = "dataset_config.pt"  # beside `.pt` features; describes them, and is none itself
 SUBSETS = (1, 5, 10, 25, 50, 100)  # percent of the training part, nested, by group
 
 

@@ -4,9 +4,9 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from tymbal.config.data import ListSource
+from tymbal.config.data import SIDE_FILE, ListSource
 from tymbal.errors import InputError
-from tymbal.ingest.lookup import FEATURE_SUFFIXES, SIDE_FILE, SUFFIXES
+from tymbal.ingest.lookup import FEATURE_SUFFIXES, SUFFIXES
 from tymbal.ingest.records import Reading, Record
 from tymbal.ingest.text import read_text
 from tymbal.ingest.vocabulary import Vocabulary

@@ -1,23 +1,49 @@
-"""Which audio file a source means: the folder is listed once, names are then looked up in memory."""
+"""Which file a source means: the folder is listed once, names are then looked up in memory."""
 
 import logging
 import os
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
+from tymbal.config.data import SIDE_FILE
 from tymbal.errors import InputError
-from tymbal.ingest.records import clean
+from tymbal.files import write_text
+from tymbal.ingest.paths import PathMap, parts
 
 log = logging.getLogger(__name__)
 
 # What libsndfile reads and knows by its extension.
-SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".caf", ".rf64", ".w64"}
+SUFFIXES = frozenset(
+    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".caf", ".rf64", ".w64"}
+)
+FEATURE_SUFFIXES = frozenset({".pt"})
+
+_TAKEN_OFF = {suffix[1:] for suffix in SUFFIXES | FEATURE_SUFFIXES}
+
+# How a file was found, the surest way first.
+PATH_MAP, FOLDERS, NAME = "path_map", "folders and name", "name only"
 
 
-def list_audio(folder: Path) -> list[str]:
-    """Audio files at any depth, as sorted POSIX paths relative to `folder`; hidden files and folders are left out.
+class Found(NamedTuple):
+    """What a name may mean.
+
+    Attributes:
+        files: none if missing, several if ambiguous.
+        rule: how they were found.
+    """
+
+    files: list[str]
+    rule: str
+
+
+def list_files(folder: Path, suffixes: Collection[str]) -> list[str]:
+    """Files at any depth, as sorted POSIX paths relative to `folder`; hidden files and folders are left out.
+
+    Args:
+        folder: where to look.
+        suffixes: `SUFFIXES` for audio, or `FEATURE_SUFFIXES`.
 
     Raises:
         InputError: the folder or one in it cannot be listed, or a name is not UTF-8.
@@ -25,71 +51,114 @@ def list_audio(folder: Path) -> list[str]:
 
     def refuse(error: OSError) -> NoReturn:
         raise InputError(
-            f"audio folder {error.filename} cannot be listed ({error.strerror}). "
-            "Correct `source.audio` or `data_root`, or the folder's permissions."
+            f"folder {error.filename} cannot be listed ({error.strerror}). "
+            "Correct its path in the settings, `data_root` or `roots`, or the folder's permissions."
         ) from error
 
     found, other = [], Counter[str]()
     for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        inner = Path(place).relative_to(folder)
+        inner = Path(place).relative_to(folder).as_posix()
+        before = "" if inner == "." else f"{inner}/"
         for name in files:
             if name.startswith("."):
                 continue
             suffix = PurePosixPath(name).suffix.lower()
-            if suffix in SUFFIXES:
-                found.append((inner / name).as_posix())
+            if suffix in suffixes and name != SIDE_FILE:
+                found.append(before + name)
             else:
                 other[suffix or "no extension"] += 1
     # Names from an archive packed in another encoding; the manifest could not hold them.
-    strange = [ascii(file) for file in found if not _is_utf8(file)]
+    strange = [ascii(file) for file in found if not _is_one_line_of_utf8(file)]
     if strange:
-        raise InputError.listing(f"{folder}: file names that are not UTF-8", strange, "rename them")
+        raise InputError.listing(f"{folder}: file names that are not UTF-8, or hold a line end", strange, "rename them")
     if other:
         counts = ", ".join(f"{suffix}: {n}" for suffix, n in sorted(other.items()))
-        log.info("%s: files that are not audio by their extension, not used: %s", folder, counts)
+        log.info("%s: files with other extensions, not used: %s", folder, counts)
     return sorted(found)
 
 
-def _is_utf8(name: str) -> bool:
+def write_names(files: Iterable[str], path: Path) -> None:
+    """Write names of files, one a line."""
+    write_text(path, "".join(f"{file}\n" for file in files))
+
+
+def read_names(path: Path) -> list[str]:
+    """Read what `write_names` wrote."""
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def _is_one_line_of_utf8(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return name.splitlines() == [name]
 
 
 def key(file: str) -> tuple[str, ...]:
-    r"""Folders and stem of a name from any system: `D:\rec\A.WAV` gives `("D:", "rec", "A")`.
+    r"""Folders and stem of a name from any system: `D:\rec\A.WAV` gives `("d:", "rec", "A")`.
 
-    Only an audio extension is taken off: stems may hold dots.
+    Only an extension of audio or features is taken off: stems may hold dots.
     """
-    parts = [part for part in clean(file).replace("\\", "/").split("/") if part not in ("", ".")]
-    if parts and PurePosixPath(parts[-1]).suffix.lower() in SUFFIXES:
-        parts[-1] = PurePosixPath(parts[-1]).stem
-    return tuple(parts)
+    return _key(parts(file))
+
+
+def _key(found: tuple[str, ...]) -> tuple[str, ...]:
+    if not found:
+        return ()
+    stem, _, ending = found[-1].rpartition(".")
+    return (*found[:-1], stem) if stem and ending.lower() in _TAKEN_OFF else found
 
 
 class AudioFiles:
-    """Finds files by the names that tables give them: by the stem, and by folders where several share it."""
+    """Finds files by the names that sources give them.
 
-    def __init__(self, files: Iterable[str]) -> None:
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
+    First by the place that `path_map` tells. Else by the stem; of several files with it, those sharing the most folders
+    with the name, counted from the end, are meant, and the file with exactly these folders before all others.
+
+    Args:
+        files: all there are, relative to their folder.
+        path_map: where files named on other machines are in it.
+    """
+
+    def __init__(self, files: Iterable[str], path_map: PathMap) -> None:
+        self._path_map = path_map
+        self._by_stem: dict[str, str] = {}
+        self._sharing: dict[str, list[str]] = {}  # the stems of several files
         for file in files:
-            self._by_stem[key(file)[-1]].append(file)
+            stem = key(file)[-1]
+            first = self._by_stem.setdefault(stem, file)
+            if first is not file:
+                self._sharing.setdefault(stem, [first]).append(file)
 
-    def find(self, name: str) -> list[str]:
-        """Files that `name` may mean: none if missing, several if ambiguous.
+    def find(self, name: str, whole: bool = False) -> Found:
+        """The files that a name may mean; its extension does not count.
 
-        The extension does not count. Of several files with the stem, those sharing the most folders with `name`,
-        counted from the end, are meant, and the file with exactly these folders before all others.
+        Args:
+            name: as the source gives it.
+            whole: it is the whole path in the folder, and means no file elsewhere.
         """
-        given = key(name)
-        candidates = self._by_stem.get(given[-1], []) if given else []
-        if len(given) < 2 or len(candidates) < 2:
-            return list(candidates)
-        scores = [(_shared_tail(given, key(file)), given == key(file)) for file in candidates]
-        return [file for file, score in zip(candidates, scores, strict=True) if score == max(scores)]
+        named = parts(name)
+        given = _key(named)
+        if not given or given[-1] not in self._by_stem:
+            return Found([], NAME)
+        candidates = self._sharing.get(given[-1]) or [self._by_stem[given[-1]]]
+        keys = [key(file) for file in candidates]
+        if whole:
+            return Found(_those(candidates, keys, given), FOLDERS)
+        mapped = self._path_map.inside(named)
+        if mapped is not None and (here := _those(candidates, keys, _key(mapped))):
+            return Found(here, PATH_MAP)
+        if len(given) == 1:
+            return Found(list(candidates), NAME)
+        shared = [_shared_tail(given, own) for own in keys]
+        nearest = [file for file, n in zip(candidates, shared, strict=True) if n == max(shared)]
+        return Found(_those(candidates, keys, given) or nearest, FOLDERS if max(shared) > 1 else NAME)
+
+
+def _those(files: Sequence[str], keys: Sequence[tuple[str, ...]], wanted: tuple[str, ...]) -> list[str]:
+    return [file for file, own in zip(files, keys, strict=True) if own == wanted]
 
 
 def _shared_tail(a: tuple[str, ...], b: tuple[str, ...]) -> int:

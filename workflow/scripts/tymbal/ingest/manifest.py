@@ -1,8 +1,9 @@
 """The manifest: one row a clip, the only source of paths, groups and labels for every later stage.
 
-Columns: `clip_id, root, path, recording, site, fold, duration_s, sample_rate, channels, sha256`, then one
-`label:<Class>` a class, in class order, with weights in [0, 1]. Rows are sorted by clip_id. `path` is relative to
-the named root. The label cells of an unlabelled clip are empty: not known, which is not 0.
+Columns: `clip_id, root, path, start_s, duration_s, recording, site, recorded_at, segment, fold, sample_rate, channels,
+sha256`, then what tables and names tell beyond these, then one `label:<Class>` a class, in class order, with weights
+in [0, 1]. Rows are sorted by clip_id. `path` is relative to the named root, `sha256` of the whole file, of which a
+clip may be a stretch. The label cells of an unlabelled clip are empty: not known, which is not 0.
 """
 
 from pathlib import Path
@@ -13,7 +14,7 @@ import pandas as pd
 from tymbal.tables import read_csv, write_csv
 
 LABEL = "label:"
-TEXT = ("clip_id", "root", "path", "recording", "site", "fold", "sha256")
+NUMBERS = ("start_s", "duration_s", "sample_rate", "channels")
 
 
 def write_manifest(manifest: pd.DataFrame, path: Path) -> None:
@@ -23,7 +24,8 @@ def write_manifest(manifest: pd.DataFrame, path: Path) -> None:
 
 def read_manifest(path: Path) -> pd.DataFrame:
     """Read a manifest. Text stays text (a site may be called 1 or NA); empty label cells are NaN."""
-    return read_csv(path, TEXT)
+    columns = pd.read_csv(path, nrows=0).columns
+    return read_csv(path, [name for name in columns if name not in NUMBERS and not name.startswith(LABEL)])
 
 
 def class_names(manifest: pd.DataFrame) -> list[str]:

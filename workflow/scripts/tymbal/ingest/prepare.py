@@ -1,232 +1,244 @@
-"""From a configured data set to its manifest; everything wrong with it is told in one message."""
+"""From matched and measured files to the manifest; everything wrong with them is told at once."""
 
-import logging
-import re
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from tymbal.audio import AudioInfo, probe
-from tymbal.config import Clips, EscSource, FolderSource, SynthSource, TagSource
-from tymbal.errors import InputError
-from tymbal.files import sha256
-from tymbal.ingest import esc, folders, tags
-from tymbal.ingest.lookup import AudioFiles, key, list_audio
+from tymbal.config.data import Clips, Windows
+from tymbal.ingest.lookup import key
 from tymbal.ingest.manifest import LABEL
-from tymbal.ingest.records import Record, clean
-from tymbal.progress import track
+from tymbal.ingest.match import Matched
+from tymbal.ingest.names import Names
+from tymbal.ingest.problems import COPIES, KINDS, BadFile, Problem, judge
+from tymbal.ingest.records import Record
+from tymbal.ingest.windows import Window, beyond_end, cut, in_no_clip
+from tymbal.roots import split_root
 
-log = logging.getLogger(__name__)
+Labels = Mapping[str, float] | None
 
-# A reader takes (source, classes, root of the source's paths, audio files found) and gives the records.
-READERS: dict[str, Callable[[Any, Sequence[str], Path, Sequence[str]], list[Record]]] = {
-    "tags": tags.read,
-    "folders": folders.read,
-    "esc": esc.read,
-}
-
-MIN_CLIP_S = 0.025  # one frame of the front end
-
-# Kinds of problems with clips, in the order in which they are told, with what to do about each.
+# Kinds of problems that stop the workflow in any case, in the order in which they are told.
 REMEDIES = {
-    "missing audio files": "copy them into the audio folder, or take their rows out of the table",
-    "ambiguous audio files": (
-        "give the folder in the table as well, or keep one file a stem in the audio folder; extensions do not count"
+    "files with the same content and different labels": "find out which labels are right, and keep one of the files",
+    "file names that no pattern of `name_patterns` matches": (
+        "add a pattern (a regular expression with the named group recording and, if wanted, site, date, time, segment; "
+        "it is matched against the whole name without its extension), or rename the files"
     ),
-    "audio files described more than once": "keep one row a file",
-    "file names that `name_pattern` does not match": (
-        "correct `name_pattern` (named groups recording and, if wanted, site; it is matched against the whole name "
-        "without its extension), or rename the files"
-    ),
+    "file names whose recording, date or time cannot be": "correct `name_patterns`, or rename the files",
+    "files without the channel that is wanted": "set `channel: mix`, or a channel that all files have",
+    "labels after the end of their file": "check that the labels are those of this file, and their times",
     "labelled clips without exactly one class of weight 1.0": (
         "correct their labels, or set `task: multi-label` for this data set"
     ),
-    "empty, too short or unreadable audio files": "copy them again from the recorder, or remove them and their rows",
-    "audio files with the same content": (
-        "keep one of each; a clip with several labels is one row (or one file in a folder named 'A,B')"
-    ),
 }
-Problems = defaultdict[str, list[str]]
+Cases = defaultdict[str, list[str]]  # kind of problem -> where, what
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A record with its audio file and what was measured on it."""
+class Prepared:
+    """A data set, ready or not.
 
-    record: Record
-    file: str  # relative to the source's audio folder
-    recording: str
-    site: str
-    audio: AudioInfo
-    sha256: str
+    Attributes:
+        manifest: all clips of files that are not bad; see `tymbal.ingest.manifest`.
+        quarantine: `file, where, kind, reason`, one row a bad file.
+        summary: the data set in a few figures, with all facts and warnings, as ingest.json holds it.
+        warnings: what is allowed but may be a mistake, one line each.
+        problems: what must be put right first; none if the manifest can be used.
+    """
+
+    manifest: pd.DataFrame
+    quarantine: pd.DataFrame
+    summary: dict[str, Any]
+    warnings: list[str]
+    problems: list[Problem]
 
 
-def prepare_manifest(dataset: Clips, name: str, roots: Mapping[str, Path], threads: int = 4) -> pd.DataFrame:
-    """Read labels, find and measure the audio, and check all of it.
+def assemble(dataset: Clips, matched: Matched, measured: pd.DataFrame) -> Prepared:
+    """Put together what the source tells and what was measured, and check all of it.
 
     Args:
         dataset: the data set's settings.
-        name: its name in the configuration; a synthesised one lies in the folder of this name.
-        roots: `data` and `synth` -> folder. Only the root's name enters the manifest.
-        threads: files measured at a time.
-
-    Returns:
-        The manifest, as `tymbal.ingest.manifest` describes it.
-
-    Raises:
-        InputError: a setting or the table is wrong; or else every problem with the clips, by kind.
+        matched: its records with their files.
+        measured: one row a file of `matched.records`, as `measure` gives it.
     """
-    pattern = re.compile(dataset.name_pattern)
-    _check_classes(dataset, name)
-    root, source = _located(dataset.source, name)
-    folder = roots[root] / source.audio
-    files = list_audio(folder)
-    records = READERS[source.format](source, dataset.classes, roots[root], files)
+    files = sorted(matched.records)
+    measured = measured.set_index("file").reindex(pd.Index(files, name="file"))
+    assert measured["problem"].notna().all(), "files that were matched but not measured"
+    records = [matched.records[file] for file in files]
+    cases: Cases = defaultdict(list)
+    facts, warnings = dict(matched.facts), list(matched.warnings)
 
-    problems: Problems = defaultdict(list)
-    found = _match(records, AudioFiles(files), problems)
-    groups = {file: _recording_and_site(record, file, pattern, problems) for file, record in found.items()}
+    named = _named(dataset, files, records, cases, facts)
+    bad = [*matched.missing, *_unusable(measured, records), *_copies(measured, records, cases)]
+    unusable = {file.file for file in bad}
+    good = np.array([file not in unusable for file in files], dtype=bool)
+    kept = pd.concat([named, measured.reset_index()], axis=1)[good].reset_index(drop=True)
+    records = [record for record, is_good in zip(records, good, strict=True) if is_good]
+    if dataset.channel != "mix":
+        for row in kept[kept["channels"] < dataset.channel].itertuples():
+            cases["files without the channel that is wanted"].append(f"{row.file}: {row.channels} of {dataset.channel}")
+
+    labels: Sequence[Labels]
+    if dataset.windows is None:
+        kept["start_s"] = 0.0
+        labels = [record.labels for record in records]
+    else:
+        kept, labels = _windowed(dataset.windows, kept, records, cases, facts, warnings)
     if dataset.task == "single-label":
-        _check_one_class(found, problems)
-    measured = _measure(folder, sorted(found), threads, problems)
-    if problems:
-        raise _error(f"data set {name} (audio in {folder})", problems)
-
-    log.info("%s: audio files that the source does not mention, not used: %d", name, len(files) - len(found))
-    clips = [Clip(record, file, *groups[file], *measured[file]) for file, record in found.items()]
-    rows = [_row(clip, dataset.classes, root, source.audio) for clip in clips]
-    manifest = pd.DataFrame(rows).sort_values("clip_id", ignore_index=True)
+        _check_one_class(kept["clip_id"], labels, cases)
+    order = np.argsort(kept["clip_id"].to_numpy(dtype=object), kind="stable").tolist()
+    manifest = _columns(dataset, matched, kept.iloc[order].reset_index(drop=True), [labels[i] for i in order])
     assert manifest["clip_id"].is_unique
-    log.info(
-        "%s: %d clips, %.2f h, of %d recordings at %d sites; unlabelled: %d",
-        name,
-        len(clips),
-        manifest["duration_s"].sum() / 3600,
-        manifest["recording"].nunique(),
-        len(set(manifest["site"]) - {""}),
-        sum(clip.record.labels is None for clip in clips),
-    )
-    return manifest
 
-
-def _check_classes(dataset: Clips, name: str) -> None:
-    cleaned = [clean(label) for label in dataset.classes]
-    same = sorted({label for label in cleaned if cleaned.count(label) > 1})
-    if same:
-        raise InputError(
-            f"datasets.{name}.classes: {same} occur twice, apart from blanks and Unicode forms. Keep one of each."
-        )
-
-
-def _located(
-    source: SynthSource | TagSource | FolderSource | EscSource, name: str
-) -> tuple[str, TagSource | FolderSource | EscSource]:
-    """The root that the source's paths are relative to, and the source to read."""
-    if isinstance(source, SynthSource):
-        return "synth", TagSource(format="tags", table=f"{name}/tags.csv", audio=f"{name}/audio")
-    return "data", source
-
-
-def _match(records: Sequence[Record], audio: AudioFiles, problems: Problems) -> dict[str, Record]:
-    """The record of each file that one is found for."""
-    found: dict[str, Record] = {}
-    repeated = []
-    for record in records:
-        files = audio.find(record.file)
-        if not files:
-            problems["missing audio files"].append(f"{record.where}: {record.file!r}")
-        elif len(files) > 1:
-            problems["ambiguous audio files"].append(f"{record.where}: {record.file!r} may be {' or '.join(files)}")
-        elif (first := found.setdefault(files[0], record)) is not record:
-            if _comparable(first) == _comparable(record):
-                repeated.append(f"{record.where} (as {first.where})")
-            else:
-                problems["audio files described more than once"].append(
-                    f"{files[0]}: {first.where} and {record.where} differ"
-                )
-    if repeated:
-        log.warning("rows that repeat another row, read once: %d: %s", len(repeated), ", ".join(repeated))
-    return found
-
-
-def _comparable(record: Record) -> Record:
-    return replace(record, file="/".join(key(record.file)), where="")
-
-
-def _recording_and_site(record: Record, file: str, pattern: re.Pattern[str], problems: Problems) -> tuple[str, str]:
-    """What the source says comes first, then what the file's name says."""
-    match = pattern.fullmatch(key(file)[-1])
-    named = match.groupdict(default="") if match else {}
-    recording = record.recording or named.get("recording", "")
-    if not recording:
-        problems["file names that `name_pattern` does not match"].append(file)
-    return recording, record.site or named.get("site", "")
-
-
-def _check_one_class(found: Mapping[str, Record], problems: Problems) -> None:
-    for file, record in found.items():
-        if record.labels is not None and list(record.labels.values()) != [1.0]:
-            told = ", ".join(f"{label} {weight:g}" for label, weight in record.labels.items())
-            problems["labelled clips without exactly one class of weight 1.0"].append(f"{record.where}: {file}: {told}")
-
-
-def _measure(folder: Path, files: Sequence[str], threads: int, problems: Problems) -> dict[str, tuple[AudioInfo, str]]:
-    """Length, rate, channels and hash of each file; reading is what takes the time, so in threads."""
-    measured, same = {}, defaultdict(list)
-    with ThreadPoolExecutor(threads) as pool:
-        results = pool.map(lambda file: _measure_one(folder / file), files)
-        for file, result in zip(files, track(results, "audio", "files", len(files)), strict=True):
-            if isinstance(result, str):
-                problems["empty, too short or unreadable audio files"].append(f"{file}: {result}")
-            else:
-                measured[file] = result
-                same[result[1]].append(file)
-    for several in same.values():
-        if len(several) > 1:
-            problems["audio files with the same content"].append(" = ".join(several))
-    return measured
-
-
-def _measure_one(path: Path) -> tuple[AudioInfo, str] | str:
-    """What was measured and the hash, or why it could not be."""
-    try:
-        if path.stat().st_size == 0:
-            return "0 bytes"
-        info = probe(path)
-        if info.duration_s < MIN_CLIP_S:
-            return f"{1000 * info.duration_s:.1f} ms, shorter than one frame of {1000 * MIN_CLIP_S:g} ms"
-        return info, sha256(path)
-    except (InputError, OSError) as error:
-        return str(error)
-
-
-def _error(where: str, problems: Problems) -> InputError:
-    """Every kind with its count, its cases and its remedy."""
-    assert problems.keys() <= REMEDIES.keys()
-    told = [
-        str(InputError.listing(f"{where}: {kind}", problems[kind], remedy))
-        for kind, remedy in REMEDIES.items()
-        if kind in problems
+    assert cases.keys() <= REMEDIES.keys()
+    problems = [
+        *judge(bad, matched.n_records, dataset),
+        *matched.problems,
+        *(Problem(kind, cases[kind], remedy) for kind, remedy in REMEDIES.items() if kind in cases),
     ]
-    return InputError("\n".join(told))
+    quarantine = pd.DataFrame(bad, columns=list(BadFile._fields)).sort_values("file", ignore_index=True)
+    summary = _summary(manifest, quarantine, matched) | {"facts": facts, "warnings": warnings}
+    return Prepared(manifest, quarantine, summary, warnings, problems)
 
 
-def _row(clip: Clip, classes: Sequence[str], root: str, audio: str) -> dict[str, Any]:
-    weights = clip.record.labels
-    return {
-        "clip_id": "/".join(key(clip.file)),
+def _named(
+    dataset: Clips, files: Sequence[str], records: Sequence[Record], cases: Cases, facts: dict[str, int | str]
+) -> pd.DataFrame:
+    """What names and source tell of each file beside its labels; what the source tells comes first."""
+    names = Names(dataset.name_patterns)
+    extra = dataset.extra_columns
+    columns: dict[str, list[str]] = {
+        column: [] for column in ("clip_id", "recording", "site", "recorded_at", "segment", "fold", *extra)
+    }
+    matches: Counter[int | None] = Counter()
+    for file, record in zip(files, records, strict=True):
+        parts = key(file)
+        named = names.read(parts[-1])
+        matches[named.pattern if named else None] += 1
+        if named and named.problem:
+            cases["file names whose recording, date or time cannot be"].append(f"{file}: {named.problem}")
+        elif not (named or record.recording):
+            cases["file names that no pattern of `name_patterns` matches"].append(file)
+        columns["clip_id"].append("/".join(parts))
+        columns["recording"].append(record.recording or (named.recording if named else ""))
+        columns["site"].append(record.site or (named.site if named else ""))
+        columns["recorded_at"].append(named.recorded_at if named else "")
+        columns["segment"].append(named.segment if named else "")
+        columns["fold"].append(record.fold)
+        for column in extra:
+            columns[column].append(record.columns.get(column) or (named.columns.get(column, "") if named else ""))
+    facts |= {f"names that pattern {i + 1} matches": matches[i] for i in range(len(dataset.name_patterns))}
+    if matches[None]:
+        facts["names that no pattern matches"] = matches[None]
+    return pd.DataFrame(columns)
+
+
+def _unusable(measured: pd.DataFrame, records: Sequence[Record]) -> Iterator[BadFile]:
+    for i in np.flatnonzero(measured["problem"] != "").tolist():
+        kind, _, reason = measured["problem"].iloc[i].partition(": ")
+        yield BadFile(measured.index[i], records[i].where, kind, reason)
+
+
+def _copies(measured: pd.DataFrame, records: Sequence[Record], cases: Cases) -> Iterator[BadFile]:
+    """Files with the content and the labels of one whose name comes before theirs."""
+    contents = measured.loc[measured["problem"] == "", "sha256"]
+    twins = contents[contents.duplicated(keep=False)]
+    place = dict(zip(measured.index, range(len(measured)), strict=True)) if len(twins) else {}
+    for _, several in twins.groupby(twins, sort=False):
+        first, *others = several.index
+        told = [(records[place[file]].labels, records[place[file]].events) for file in several.index]
+        if any(other != told[0] for other in told):
+            cases["files with the same content and different labels"].append(" = ".join(several.index))
+        else:
+            for file in others:
+                yield BadFile(file, records[place[file]].where, COPIES, f"as {first}")
+
+
+def _windowed(
+    windows: Windows,
+    kept: pd.DataFrame,
+    records: Sequence[Record],
+    cases: Cases,
+    facts: dict[str, int | str],
+    warnings: list[str],
+) -> tuple[pd.DataFrame, list[Labels]]:
+    """One row a clip, and the labels of each."""
+    clips: list[Window] = []
+    counts = []
+    lost = []
+    for file, duration, record in zip(kept["file"], kept["duration_s"], records, strict=True):
+        own = cut(record, duration, windows)
+        clips += own
+        counts.append(len(own))
+        lost += [f"{file} at {event.start_s:g} s" for event in in_no_clip(record, duration, windows)]
+        cases_here = [f"{file} ({record.where}): {e.start_s:g} to {e.end_s:g} s" for e in beyond_end(record, duration)]
+        if cases_here:
+            cases["labels after the end of their file"] += [f"{case} of {duration:g} s" for case in cases_here]
+    facts |= {"files too short for a clip": counts.count(0), "labels that no clip has": len(lost)}
+    if counts.count(0):
+        warnings.append(
+            f"files shorter than a clip, which give none: {counts.count(0)}; with `last: keep` they give one"
+        )
+    if lost:
+        shown = ", ".join(lost[:10]) + (", ..." if len(lost) > 10 else "")
+        warnings.append(f"labels that no clip has, as they overlap none by enough: {len(lost)}: {shown}")
+    if windows.labels == "recording":
+        shared = sum(n for n, record in zip(counts, records, strict=True) if n > 1 and record.labels is not None)
+        if shared:
+            warnings.append(f"clips with all labels of their recording, also of sounds that are not in them: {shared}")
+    kept = kept.iloc[np.repeat(np.arange(len(kept)), counts)].reset_index(drop=True)
+    kept["start_s"] = np.array([clip.start_s for clip in clips], dtype=float)
+    kept["duration_s"] = np.array([clip.length_s for clip in clips], dtype=float)
+    kept["clip_id"] = [f"{name}@{clip.start_s:.3f}" for name, clip in zip(kept["clip_id"], clips, strict=True)]
+    return kept, [clip.labels for clip in clips]
+
+
+def _check_one_class(clips: pd.Series, labels: Sequence[Labels], cases: Cases) -> None:
+    for clip, weights in zip(clips, labels, strict=True):
+        if weights is not None and list(weights.values()) != [1.0]:
+            told = ", ".join(f"{label} {weight:g}" for label, weight in weights.items()) or "no class"
+            cases["labelled clips without exactly one class of weight 1.0"].append(f"{clip}: {told}")
+
+
+def _columns(dataset: Clips, matched: Matched, kept: pd.DataFrame, labels: Sequence[Labels]) -> pd.DataFrame:
+    """The manifest's columns in their order."""
+    root, folder = split_root(matched.audio)
+    # Normalised once; a path object for each file would take minutes.
+    above = PurePosixPath(folder).as_posix()
+    columns = {
+        "clip_id": kept["clip_id"],
         "root": root,
-        "path": (PurePosixPath(audio) / clip.file).as_posix(),
-        "recording": clip.recording,
-        "site": clip.site,
-        "fold": clip.record.fold,
-        "duration_s": clip.audio.duration_s,
-        "sample_rate": clip.audio.sample_rate,
-        "channels": clip.audio.channels,
-        "sha256": clip.sha256,
-    } | {LABEL + label: float("nan") if weights is None else weights.get(label, 0.0) for label in classes}
+        "path": kept["file"] if above == "." else above + "/" + kept["file"],
+    }
+    for column in ("start_s", "duration_s", "recording", "site", "recorded_at", "segment", "fold"):
+        columns[column] = kept[column]
+    for column in ("sample_rate", "channels", "sha256", *dataset.extra_columns):
+        columns[column] = kept[column]
+    weights = np.full((len(matched.classes), len(labels)), np.nan)  # [C, N]
+    number = {label: i for i, label in enumerate(matched.classes)}
+    for i, own in enumerate(labels):
+        if own is not None:
+            weights[:, i] = 0
+            for label, weight in own.items():
+                weights[number[label], i] = weight
+    return pd.DataFrame(columns | {LABEL + label: weights[i] for label, i in number.items()}, copy=False)
+
+
+def _summary(manifest: pd.DataFrame, quarantine: pd.DataFrame, matched: Matched) -> dict[str, Any]:
+    labels = manifest[[LABEL + label for label in matched.classes]]
+    kinds = quarantine["kind"].value_counts()
+    return {
+        "n_clips": len(manifest),
+        "n_files": int(manifest["path"].nunique()),
+        "hours": round(float(manifest["duration_s"].sum()) / 3600, 4),
+        "recordings": int(manifest["recording"].nunique()),
+        "sites": len(set(manifest["site"]) - {""}),
+        "unlabelled": int(labels.isna().all(axis=1).sum()),  # all clips of a data set without classes
+        "n_quarantined": len(quarantine),
+        "share_quarantined": round(len(quarantine) / matched.n_records, 6),
+        "quarantined_by_kind": {kind: int(kinds[kind]) for kind in KINDS if kind in kinds},
+    }
