@@ -60,25 +60,24 @@ class Checkout:
         return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.M)}
 
 
-def write_store(folder: Path, clips: dict[str, np.ndarray], sample_rate: int = 16000) -> Path:
-    """A feature store of given features, clip id -> [T, F], in one shard."""
+def write_store(folder: Path, clips: dict[str, np.ndarray], sample_rate: int = 16000, shard_clips: int = 1000) -> Path:
+    """A feature store of given features, clip id -> [T, F]; `shard_clips` of them in a shard."""
     import pandas as pd
 
     from tymbal.config import Frontend
     from tymbal.fbank import FeatureState
     from tymbal.files import write_json
 
-    lengths = [len(frames) for frames in clips.values()]
-    index = {
-        "clip_id": list(clips),
-        "shard": 0,
-        "start": np.cumsum([0, *lengths])[:-1],
-        "n_frames": lengths,
-        "sha256": "",
-    }
-    folder.mkdir(parents=True)
-    pd.DataFrame(index).to_csv(folder / "index.csv", index=False)
-    np.save(folder / "shard-00000.npy", np.concatenate(list(clips.values())).astype(np.float16))
+    ids, index = list(clips), []
+    for i in range(0, len(ids), shard_clips):
+        chosen = ids[i : i + shard_clips]
+        lengths = [len(clips[clip_id]) for clip_id in chosen]
+        name = f"1-of-1/shard-{i // shard_clips:05d}.npy"
+        starts = np.cumsum([0, *lengths])[:-1]
+        index.append(pd.DataFrame({"clip_id": chosen, "shard": name, "start": starts, "n_frames": lengths}))
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(folder / name, np.concatenate([clips[clip_id] for clip_id in chosen]).astype(np.float16))
+    pd.concat(index).to_csv(folder / "index.csv", index=False)
     n_mels = next(iter(clips.values())).shape[1]
     write_json(folder / "state.json", FeatureState.of(Frontend(sample_rate=sample_rate, n_mels=n_mels)).to_json())
     return folder

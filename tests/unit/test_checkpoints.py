@@ -302,6 +302,7 @@ CARD = ModelCard(
     std=2.25,
     padding="original",
     frontend={"sample_rate": 16000},
+    long_clips="error",
     loss="bce",
     provenance={"seed": 3},
 )

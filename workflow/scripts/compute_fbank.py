@@ -1,21 +1,25 @@
-"""Compute the log-mel features of a data set."""
+"""Compute the log-mel features of one part of a data set, or import those that are given."""
 
 from pathlib import Path
 
-from tymbal.smk import step
+from tymbal.smk import roots, step
 
 if __name__ == "__main__":
     with step(snakemake):
+        from tymbal.compute import compute_part, part_of
         from tymbal.config import Frontend
+        from tymbal.config.data import Features
         from tymbal.devices import choose_device
         from tymbal.ingest.manifest import read_manifest
-        from tymbal.store import compute_store
 
-        compute_store(
-            read_manifest(Path(snakemake.input.manifest)),
-            {name: Path(folder) for name, folder in snakemake.params.roots.items()},
-            Frontend(**snakemake.params.frontend),
-            out=Path(snakemake.output.store),
+        settings = snakemake.params.settings
+        compute_part(
+            part_of(read_manifest(Path(snakemake.input.manifest)), snakemake.wildcards.part),
+            roots(snakemake),
+            Frontend(**settings["frontend"]),
+            Features(**settings["features"]) if settings["features"] else None,
+            settings["channel"],
+            out=Path(snakemake.output.part),
             work=Path(snakemake.params.work),
             threads=snakemake.threads,
             code=snakemake.params.code,

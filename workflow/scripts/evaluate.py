@@ -17,7 +17,7 @@ if __name__ == "__main__":
                 card=Path(files.card),
                 manifest=Path(files.manifest),
                 folds=Path(files.folds),
-                store=Path(files.store),
+                store=Path(files.store).parent,
             ),
             predictions=Path(snakemake.output.predictions),
             metrics=Path(snakemake.output.metrics),

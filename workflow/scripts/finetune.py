@@ -15,7 +15,7 @@ if __name__ == "__main__":
             Inputs(
                 manifest=Path(files.manifest),
                 folds=Path(files.folds),
-                store=Path(files.store),
+                store=Path(files.store).parent,
                 norm=Path(files.norm),
                 init=Path(files.init[0]) if files.init else None,
             ),

@@ -11,4 +11,4 @@ if __name__ == "__main__":
         from tymbal.store import FeatureStore
 
         train = clip_ids(read_folds(Path(snakemake.input.folds)), int(snakemake.wildcards.fold), "train")
-        fit_norm(FeatureStore(Path(snakemake.input.store)), train).write(Path(snakemake.output.norm))
+        fit_norm(FeatureStore(Path(snakemake.input.store).parent), train).write(Path(snakemake.output.norm))

@@ -9,7 +9,7 @@ if __name__ == "__main__":
         from tymbal.evaluate.summary import pick_examples
         from tymbal.store import FeatureStore
 
-        store = FeatureStore(Path(snakemake.input.store))
+        store = FeatureStore(Path(snakemake.input.store).parent)
         pick_examples(
             Path(snakemake.input.predictions),
             store.frames,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tymbal.config import Frontend
+from tymbal.config.data import Features
 from tymbal.errors import InputError
 from tymbal.files import fingerprint
 
@@ -26,6 +27,7 @@ PREEMPHASIS = 0.97
 WINDOW = "hanning"
 LOW_HZ = 20.0
 ENERGY_FLOOR = 2.0**-23
+LOG_FLOOR = math.log(ENERGY_FLOOR)  # -15.9424
 VERSION = 1  # of the numbers: raised whenever a change here changes features
 
 # Frames worked on at a time: few enough for a CPU's cache, enough to occupy a GPU.
@@ -59,9 +61,15 @@ class FeatureState:
             window=WINDOW,
             low_hz=LOW_HZ,
             high_hz=frontend.sample_rate / 2,
-            log_floor=math.log(ENERGY_FLOOR),
+            log_floor=LOG_FLOOR,
             version=VERSION,
         )
+
+    @classmethod
+    def imported(cls, features: Features) -> "FeatureState":
+        """The state of features that were computed elsewhere, once their normalisation is undone."""
+        same = cls.of(Frontend(sample_rate=features.sample_rate, n_mels=features.n_mels))
+        return dataclasses.replace(same, backend="imported")
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "FeatureState":
@@ -168,6 +176,13 @@ def mel_bank(sample_rate: int, n_mels: int, fft_length: int) -> np.ndarray:
     edges = np.linspace(mel(LOW_HZ), mel(sample_rate / 2), n_mels + 2)
     left, centre, right = edges[:-2], edges[1:-1], edges[2:]
     return np.clip(np.minimum((points - left) / (centre - left), (right - points) / (right - centre)), 0, None)
+
+
+def empty_filters(sample_rate: int, n_mels: int) -> tuple[int, ...]:
+    """The triangles that hold no FFT point, so that their bins are always on the log floor."""
+    window, _ = _window_and_shift(sample_rate)
+    bank = mel_bank(sample_rate, n_mels, _fft_length(window))
+    return tuple(np.flatnonzero(~bank.any(axis=0)).tolist())
 
 
 class Band(NamedTuple):

@@ -15,7 +15,7 @@ from tymbal.store import FeatureStore
 
 log = logging.getLogger(__name__)
 
-CHUNK = 4096  # frames widened to float64 at a time
+CHUNK = 512  # frames widened to float64 at a time: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,9 @@ def fit_norm(store: FeatureStore, clip_ids: Sequence[str]) -> NormStats:
         raise InputError("no training clips to fit mean and standard deviation on; check the data set's split settings")
     n_frames = 0
     total = squares = 0.0
-    for clip_id in clip_ids:
-        frames = torch.from_numpy(store.frames(clip_id))  # [T, F] float16
+    for frames in store.stretches(clip_ids):  # [T, F] float16
         n_frames += len(frames)
-        for chunk in frames.split(CHUNK):
+        for chunk in torch.from_numpy(frames).split(CHUNK):
             values = chunk.double().flatten()
             total += float(values.sum())
             squares += float(values @ values)

@@ -17,7 +17,7 @@ from tymbal.models.card import check_classes, load_model
 from tymbal.runs import Run
 from tymbal.store import FeatureStore
 from tymbal.tables import write_csv
-from tymbal.train.data import ClipSet
+from tymbal.train.data import ClipSet, check_lengths
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Inputs:
     card: Path
     manifest: Path
     folds: Path
-    store: Path
+    store: Path  # folder
 
 
 def score_test(
@@ -52,7 +52,7 @@ def score_test(
         device: where to compute; always in float32.
 
     Raises:
-        InputError: the model was made with other classes or other features.
+        InputError: the model was made with other classes or other features, or clips are too long for it.
     """
     model, card = load_model(inputs.model, inputs.card)
     manifest = read_manifest(inputs.manifest)
@@ -62,7 +62,9 @@ def score_test(
     ids = clip_ids(read_folds(inputs.folds), run.fold, "test")
     rows = manifest.set_index("clip_id").loc[ids].reset_index()
     truth = labels(rows)
-    clips = ClipSet(store, tuple(ids), truth, Ssast(**card.net).n_frames, card.scale, device)
+    n_frames = Ssast(**card.net).n_frames
+    check_lengths(store, ids, n_frames, card.long_clips)
+    clips = ClipSet(store, tuple(ids), truth, n_frames, card.scale, device)
     score = scores(predict(model.to(device), clips, 16, None, "test clips"), card.loss)
 
     table = pd.concat(

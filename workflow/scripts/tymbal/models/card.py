@@ -30,6 +30,7 @@ class ModelCard:
     std: float
     padding: Literal["mean", "original"]  # what short clips are filled up with
     frontend: dict[str, Any]  # feature state of the training data
+    long_clips: Literal["error", "cut"]  # whether clips longer than the net's n_frames may be cut
     loss: Literal["bce", "ce"]  # 'bce': scores are the logits' sigmoid; 'ce': their softmax
     provenance: dict[str, Any]
 

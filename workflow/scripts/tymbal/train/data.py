@@ -1,17 +1,24 @@
 """Clips in batches: which clips in which order, read ahead while the model computes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from tymbal.errors import InputError
+from tymbal.layout import SHARD_FRAMES
 from tymbal.norm import Scale
 from tymbal.seeds import derive
-from tymbal.store import FeatureStore
+from tymbal.store import FeatureStore, Places
+
+# Frames whose order is mixed: what is read ahead and waits in memory, 4 GB of 128 mels.
+WINDOW_FRAMES = 16 * SHARD_FRAMES
+LOSS_ALLOWED = 0.1  # share of its frames that a clip may lose by being cut to the model's length
 
 
 class Batch(NamedTuple):
@@ -42,20 +49,34 @@ class ClipSet:
     scale: Scale
     device: torch.device
 
-    def batches(self, order: np.ndarray, batch_size: int) -> Iterator[Batch]:
-        """Batches of the clips at the positions in `order`; the next is read while one is used."""
+    @cached_property
+    def places(self) -> Places:
+        """Where the clips are in the store."""
+        return self.store.where(self.clip_ids)
+
+    def batches(self, windows: Sequence[np.ndarray], batch_size: int) -> Iterator[Batch]:
+        """Batches of the clips at the positions in `windows`, one after the other.
+
+        The next batch is read while one is used. If there are several windows, the system is asked to read the clips
+        of the next one from the disk, in the order of the files, when one is begun.
+        """
+        order = np.concatenate(windows)
         chunks = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
-        with ThreadPoolExecutor(1) as reader:
+        begins = np.cumsum([0, *map(len, windows[:-1])]) // batch_size  # chunk in which each window begins
+        due = np.append(0, begins[:-1])  # and the chunk at which it is asked for
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as scout:
             ahead = reader.submit(self._read, chunks[0])
-            for chunk in chunks[1:]:
+            for i in range(len(chunks)):
+                for k in np.flatnonzero(due == i).tolist() if len(windows) > 1 else ():
+                    scout.submit(self._read_ahead, windows[k])
                 batch = ahead.result()
-                ahead = reader.submit(self._read, chunk)
+                if i + 1 < len(chunks):
+                    ahead = reader.submit(self._read, chunks[i + 1])
                 yield batch
-            yield ahead.result()
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """All clips once, as listed."""
-        return self.batches(np.arange(len(self.clip_ids)), batch_size)
+        return self.batches([np.arange(len(self.clip_ids))], batch_size)
 
     def _read(self, chunk: np.ndarray) -> Batch:
         ids = [self.clip_ids[i] for i in chunk]
@@ -63,20 +84,64 @@ class ClipSet:
         y = torch.from_numpy(self.labels[chunk])
         return Batch(x.to(self.device), n_frames.to(self.device), y.to(self.device))
 
+    def _read_ahead(self, window: np.ndarray) -> None:
+        self.store.read_ahead([self.clip_ids[i] for i in window])
 
-def epoch_order(labels: np.ndarray, sampling: Literal["none", "balanced"], seed: int, epoch: int) -> np.ndarray:
-    """Positions of the training clips for one epoch; it depends on the seed and the epoch alone.
+
+def epoch_order(clips: ClipSet, sampling: Literal["none", "balanced"], seed: int, epoch: int) -> list[np.ndarray]:
+    """Positions of the training clips for one epoch; they depend on the seed, the epoch and the store alone.
+
+    Up to `WINDOW_FRAMES` frames in all, the clips come in any order. More of them are read in windows of about that
+    size: the files are shuffled and taken some at a time, and their clips come in any order. So the disk is read file
+    by file, ahead of time, and nothing is fetched clip by clip.
 
     Args:
-        labels: soft labels, [N, C].
+        clips: N training clips.
         sampling: `none` is a permutation. `balanced` draws N clips with replacement; a class weighs
             1 / (its number of clips) and a clip the sum over its classes (SSAST's weights).
         seed: of the run.
         epoch: counted from 1.
+
+    Returns:
+        The positions in each window, in the order of reading.
     """
     rng = np.random.default_rng(derive(seed, "order", epoch))
+    n = len(clips.clip_ids)
     if sampling == "none":
-        return rng.permutation(len(labels))
-    positive = labels > 0
-    weight = positive @ (1 / np.maximum(positive.sum(axis=0), 1))
-    return rng.choice(len(labels), size=len(labels), p=weight / weight.sum())
+        order = rng.permutation(n)
+    else:
+        positive = clips.labels > 0
+        weight = positive @ (1 / np.maximum(positive.sum(axis=0), 1))
+        order = rng.choice(n, size=n, p=weight / weight.sum())
+    frames = np.bincount(clips.places.shard, weights=clips.places.n_frames)  # of each shard
+    shards = rng.permutation(len(frames))
+    window_of = np.empty(len(frames), dtype=np.int64)
+    window_of[shards] = (np.cumsum(frames[shards]) - frames[shards]) // WINDOW_FRAMES
+    window = window_of[clips.places.shard[order]]
+    by_window = np.argsort(window, kind="stable")
+    return np.split(order[by_window], np.flatnonzero(np.diff(window[by_window])) + 1)
+
+
+def check_lengths(
+    store: FeatureStore, clip_ids: Sequence[str], n_frames: int, long_clips: Literal["error", "cut"]
+) -> None:
+    """Refuse clips of which the model would see too little.
+
+    Args:
+        store: the features.
+        clip_ids: of all parts used.
+        n_frames: length that the model sees.
+        long_clips: `cut` allows it.
+
+    Raises:
+        InputError: clips that would lose more than a tenth of their frames.
+    """
+    found = store.where(clip_ids).n_frames
+    long = np.flatnonzero(n_frames < (1 - LOSS_ALLOWED) * found)
+    if long_clips == "error" and len(long):
+        raise InputError(
+            f"{len(long)} of {len(clip_ids)} clips are so much longer than the model's n_frames {n_frames} that they "
+            f"would lose more than {LOSS_ALLOWED:.0%} of their frames at the end, such as {clip_ids[long[0]]} with "
+            f"{found[long[0]]} frames; the longest has {found.max()}. Cut the files with the data set's `windows`, "
+            "raise the model's net.n_frames, or set its `long_clips: cut` if the beginning is what counts."
+        )

@@ -30,7 +30,7 @@ from tymbal.seeds import derive
 from tymbal.store import FeatureStore
 from tymbal.tables import write_csv
 from tymbal.train.augment import augment
-from tymbal.train.data import Batch, ClipSet, epoch_order
+from tymbal.train.data import Batch, ClipSet, check_lengths, epoch_order
 from tymbal.train.loop import Objective, fit
 from tymbal.train.optim import build_optimizer
 from tymbal.train.resume import Checkpoints
@@ -46,7 +46,7 @@ class Inputs:
 
     manifest: Path
     folds: Path
-    store: Path
+    store: Path  # folder
     norm: Path
     init: Path | None
 
@@ -95,13 +95,16 @@ def finetune(
     norm = NormStats.read(inputs.norm)
     scale = Scale.of(norm.mean, norm.std, settings.padding)
     folds = read_folds(inputs.folds)
-    train, val = (_clips(manifest, folds, run.fold, part, store, settings, scale, device) for part in ("train", "val"))
-
-    if (norm.split, norm.state) != (fingerprint(sorted(train.clip_ids)), store.state.fingerprint):
+    ids = {part: clip_ids(folds, run.fold, part) for part in ("train", "val")}
+    if (norm.split, norm.state) != (fingerprint(ids["train"]), store.state.fingerprint):
         raise InputError(
             f"{inputs.norm} was fitted on other clips than the training part of fold {run.fold} in {inputs.folds}, or "
             f"on other features than those in {inputs.store}. Delete it; fit_norm_stats makes it again."
         )
+    n_train_part = len(ids["train"])
+    ids["train"] = clip_ids(folds, run.fold, "train", settings.train.label_percent)
+    train, val = (_clips(manifest, run.fold, part, ids[part], store, settings, scale, device) for part in ids)
+    check_lengths(store, ids["train"] + ids["val"], settings.net.n_frames, settings.long_clips)
 
     generator = torch.Generator().manual_seed(derive(run.seed, "init"))
     model = SSAST(settings.net, store.state.n_mels, len(classes), generator)
@@ -113,9 +116,8 @@ def finetune(
     counts = parameter_counts(model)
     log.info("%s", counts["note"])
     dtype = autocast_dtype(settings.train.precision, device)
-    log.info(
-        "training on %s in %s: %d clips, validation: %d", device, dtype or torch.float32, *map(_size, (train, val))
-    )
+    log.info("training on %s in %s", device, dtype or torch.float32)
+    log.info("clips: %d of the training part's %d, validation: %d", _size(train), n_train_part, _size(val))
     log.info("applied: %s", settings.train.model_dump(mode="json"))
     output_dtype = _output_dtype(model, val, dtype)
     log.info("applied precision: outputs are %s", output_dtype)
@@ -145,6 +147,7 @@ def finetune(
         padding=settings.padding,
         frontend=store.state.to_json(),
         loss=settings.train.loss,
+        long_clips=settings.long_clips,
         provenance={**run._asdict(), "code": code, "fingerprint": checkpoints.fingerprint},
     )
     save_model(outputs.model, outputs.card, model, card)
@@ -158,6 +161,7 @@ def finetune(
             "best_epoch": state.best_epoch,
             "epochs": state.epoch,
             "n_train": _size(train),
+            "n_train_part": n_train_part,
             "n_val": _size(val),
             "parameters": counts,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
@@ -177,17 +181,17 @@ def finetune(
 
 def _clips(
     manifest: pd.DataFrame,
-    folds: pd.DataFrame,
     fold: int,
     part: str,
+    ids: list[str],
     store: FeatureStore,
     settings: Model,
     scale: Scale,
     device: torch.device,
 ) -> ClipSet:
-    ids = clip_ids(folds, fold, part)
     if not ids:
-        raise InputError(f"fold {fold} has no clips in part {part!r}; check the data set's split settings")
+        of_it = f"{settings.train.label_percent} % of " if part == "train" else ""
+        raise InputError(f"fold {fold} has no clips in {of_it}part {part!r}; check the data set's split settings")
     weights = labels(manifest.set_index("clip_id").loc[ids])
     if settings.train.loss == "ce" and (soft := ((weights == 1).sum(axis=1) != 1) | (weights.sum(axis=1) != 1)).any():
         raise InputError(
@@ -211,9 +215,9 @@ def _objective(
     options = settings.train
 
     def batches(epoch: int) -> Iterator[Batch]:
-        order = epoch_order(train.labels, options.sampling, seed, epoch)
+        windows = epoch_order(train, options.sampling, seed, epoch)
         rng = np.random.default_rng(derive(seed, "augment", epoch))
-        for x, n_frames, y in train.batches(order, options.batch_size):
+        for x, n_frames, y in train.batches(windows, options.batch_size):
             x, y = augment(x, n_frames, y, options.augment, train.scale, rng)
             yield Batch(x, n_frames, y)
 
@@ -256,5 +260,5 @@ def _size(clips: ClipSet) -> int:
 
 def _content(manifest: pd.DataFrame, clips: ClipSet) -> str:
     """Fingerprint of the clips' audio and labels, in the order used."""
-    hashes = manifest.set_index("clip_id").loc[list(clips.clip_ids), "sha256"].tolist()
-    return fingerprint([hashes, clips.labels.tolist()])
+    rows = manifest.set_index("clip_id").loc[list(clips.clip_ids), ["sha256", "start_s", "duration_s"]]
+    return fingerprint([rows.to_numpy().tolist(), clips.labels.tolist()])

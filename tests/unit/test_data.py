@@ -1,0 +1,159 @@
+"""The order in which clips are read: every clip once, mixed, and in windows where there are many."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import write_store
+from tymbal.errors import InputError
+from tymbal.norm import Scale
+from tymbal.seeds import derive
+from tymbal.store import FeatureStore
+from tymbal.train import data
+from tymbal.train.data import ClipSet, check_lengths, epoch_order
+
+T, F, C = 12, 8, 3
+PER_SHARD = 10
+
+
+def clip_set(folder, n, labels=None) -> ClipSet:
+    """`n` clips of 6 to 15 frames, `PER_SHARD` in a shard."""
+    rng = np.random.default_rng(0)
+    clips = {f"clip{i:04d}": rng.normal(-8, 1, (6 + i % 10, F)) for i in range(n)}
+    store = FeatureStore(write_store(folder, clips, shard_clips=PER_SHARD))
+    labels = np.eye(C, dtype=np.float32)[np.arange(n) % C] if labels is None else labels
+    return ClipSet(store, tuple(clips), labels, T, Scale(-8.0, 2.0, 0.0), torch.device("cpu"))
+
+
+@pytest.fixture
+def many(tmp_path, monkeypatch):
+    """200 clips in 20 shards of 105 frames; four shards are a window."""
+    monkeypatch.setattr(data, "WINDOW_FRAMES", 4 * 105)
+    return clip_set(tmp_path / "store", 200)
+
+
+def test_order_depends_on_seed_and_epoch_only(tmp_path):
+    clips = clip_set(tmp_path / "store", 21)
+    (first,) = epoch_order(clips, "none", 0, 1)
+    assert sorted(first) == list(range(21))
+    assert np.array_equal(first, epoch_order(clips, "none", 0, 1)[0])
+    assert not np.array_equal(first, epoch_order(clips, "none", 0, 2)[0])
+    assert not np.array_equal(first, epoch_order(clips, "none", 1, 1)[0])
+
+
+def test_what_fits_in_memory_comes_in_any_order(tmp_path):
+    clips = clip_set(tmp_path / "store", 60)
+    (order,) = epoch_order(clips, "none", 5, 3)
+    assert np.array_equal(order, np.random.default_rng(derive(5, "order", 3)).permutation(60))
+
+
+def test_balanced_sampling_evens_out_classes(tmp_path):
+    labels = np.zeros((2000, 3))
+    labels[:, 0] = 1.0  # in every clip
+    labels[:100, 1] = 0.6  # 5 %
+    labels[100:110, 2] = 1.0  # 0.5 %
+    clips = clip_set(tmp_path / "store", 2000, labels)
+    drawn = np.concatenate([position for epoch in range(20) for position in epoch_order(clips, "balanced", 0, epoch)])
+    share = (labels[drawn] > 0).mean(axis=0)
+    assert len(drawn) == 20 * 2000
+    assert share[1] == pytest.approx(1 / 3 + 100 / 2000 / 3, abs=0.02)
+    assert share[2] == pytest.approx(1 / 3 + 10 / 2000 / 3, abs=0.02)
+
+
+def test_many_clips_come_in_windows_of_a_few_shards_each_clip_once(many):
+    windows = epoch_order(many, "none", 0, 1)
+    assert sorted(np.concatenate(windows)) == list(range(200))
+    shards = [set(window // PER_SHARD) for window in windows]
+    assert [len(window) for window in shards] == [4] * 5
+    assert len(set.union(*shards)) == 20  # no shard is in two windows
+    for window in windows:
+        mixed = window // PER_SHARD
+        assert (np.diff(mixed) != 0).mean() > 0.5  # clips of a window's shards are mixed
+    again = epoch_order(many, "none", 0, 1)
+    assert all(np.array_equal(a, b) for a, b in zip(windows, again, strict=True))
+    other = epoch_order(many, "none", 0, 2)
+    assert [set(window // PER_SHARD) for window in other] != shards
+
+
+def test_balanced_draws_keep_to_windows_too(many):
+    drawn = np.sort(np.concatenate(epoch_order(many, "balanced", 0, 1)))
+    rng = np.random.default_rng(derive(0, "order", 1))
+    assert np.array_equal(drawn, np.sort(rng.choice(200, size=200, p=weights(many.labels))))
+    shards = [set(window // PER_SHARD) for window in epoch_order(many, "balanced", 0, 1)]
+    assert len(shards) == 5
+    assert sum(map(len, shards)) == len(set.union(*shards))
+
+
+def weights(labels):
+    weight = labels @ (1 / labels.sum(axis=0))
+    return weight / weight.sum()
+
+
+def test_few_clips_of_many_shards_are_one_window(many):
+    some = ClipSet(many.store, many.clip_ids[::10], many.labels[::10], T, many.scale, many.device)
+    assert len(epoch_order(some, "none", 0, 1)) == 1
+
+
+class AtOnce:
+    """An executor without threads, so that what happens before what is the same every time."""
+
+    def __init__(self, n_threads):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def submit(self, function, *arguments):
+        result = function(*arguments)
+        return SimpleNamespace(result=lambda: result)
+
+
+def test_a_window_is_asked_for_when_the_one_before_begins(many, monkeypatch):
+    monkeypatch.setattr(data, "ThreadPoolExecutor", AtOnce)
+    windows = epoch_order(many, "none", 0, 1)
+    asked, asked_at, seen = [], [], []
+    monkeypatch.setattr(FeatureStore, "read_ahead", lambda self, ids: (asked.append(ids), asked_at.append(len(seen))))
+    for batch in many.batches(windows, 16):
+        seen.append(batch)
+    assert asked == [[many.clip_ids[i] for i in window] for window in windows]
+    assert [len(window) for window in windows] == [40] * 5
+    assert asked_at == [0, 0, 2, 5, 7]  # batches of 16 before clips 0, 0, 40, 80, 120
+
+
+def test_batches_go_on_over_the_ends_of_windows(many):
+    windows = epoch_order(many, "none", 0, 1)
+    seen = list(many.batches(windows, 16))
+    assert [len(batch.x) for batch in seen] == [16] * 12 + [8]
+    labels = torch.cat([batch.y for batch in seen])
+    assert torch.equal(labels, torch.from_numpy(many.labels[np.concatenate(windows)]))
+
+
+def test_one_window_is_not_read_ahead(many, monkeypatch):
+    monkeypatch.setattr(FeatureStore, "read_ahead", lambda self, ids: pytest.fail("asked for"))
+    assert sum(len(batch.x) for batch in many.in_order(16)) == 200
+
+
+def test_batches_are_normalised_once_padded_and_read_in_order(tmp_path):
+    clips = clip_set(tmp_path / "store", 21)
+    seen = list(clips.in_order(4))
+    assert [len(batch.x) for batch in seen] == [4, 4, 4, 4, 4, 1]
+    x, n_frames, y = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    assert torch.equal(y, torch.from_numpy(clips.labels))
+    for i, clip in enumerate(clips.clip_ids):
+        frames = clips.store.frames(clip)[:T].astype(np.float32)
+        assert n_frames[i] == len(frames)
+        assert np.allclose(x[i, : len(frames)], (frames + 8.0) / 4.0, atol=1e-6)
+        assert (x[i, len(frames) :] == 0).all()
+
+
+def test_a_tenth_of_a_clip_may_be_lost(tmp_path):
+    clips = clip_set(tmp_path / "store", 10)  # 6 to 15 frames
+    check_lengths(clips.store, clips.clip_ids[:5], 9, "error")  # the longest has 10
+    with pytest.raises(InputError, match="1 of 6 clips"):
+        check_lengths(clips.store, clips.clip_ids[:6], 9, "error")
+    check_lengths(clips.store, clips.clip_ids, 9, "cut")
