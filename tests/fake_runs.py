@@ -11,6 +11,7 @@ from tymbal.evaluate.predictions import SCORE
 from tymbal.files import write_json
 from tymbal.ingest.manifest import LABEL
 from tymbal.runs import Run
+from tymbal.tables import write_csv
 
 
 def write_runs(
@@ -58,8 +59,40 @@ def write_runs(
     return runs
 
 
-def write_balance(path: Path, classes: Sequence[str], n_folds: int = 2) -> Path:
-    """Write `folds_balance.csv` of a split into three parts."""
+def write_dataset(
+    folder: Path,
+    classes: Sequence[str],
+    n_folds: int = 2,
+    question: str = "same places, same nights",
+    n_near: int = 0,
+    n_quarantined: int = 0,
+) -> Path:
+    """Write what data rules leave in a data set's folder: balance, audit, near copies, ingest facts and quarantine."""
+    write_csv(_balance(classes, n_folds), folder / "folds_balance.csv")
+    write_csv(_audit(classes, n_folds, question, n_near), folder / "audit.csv")
+    near = [(1, "test", f"s1_{i}", f"s2_{i}", 0.95, 0.99 - i / 1000) for i in range(n_near)]
+    columns = ["fold", "part", "clip_id", "train_clip_id", "cosine", "correlation"]
+    write_csv(pd.DataFrame(near, columns=columns), folder / "near_copies.csv")
+    bad = [(f"a/鳥_{i}.wav", f"tags.csv row {i + 2}", "truncated files", "2.1 s of 6 s") for i in range(n_quarantined)]
+    write_csv(pd.DataFrame(bad, columns=["file", "where", "kind", "reason"]), folder / "quarantine.csv")
+    ingest = {
+        "n_clips": 1900,
+        "n_files": 1900,
+        "hours": 3.1667,
+        "recordings": 190,
+        "sites": 6,
+        "unlabelled": 12,
+        "n_quarantined": n_quarantined,
+        "share_quarantined": n_quarantined / 1900,
+        "quarantined_by_kind": {"truncated files": n_quarantined} if n_quarantined else {},
+        "facts": {"encoding": "cp950", "names that pattern 1 matches": 1900},
+        "warnings": ["tag columns that no class stands for: SubTag_<b> (3 clips)"],
+    }
+    write_json(folder / "ingest.json", ingest)
+    return folder
+
+
+def _balance(classes: Sequence[str], n_folds: int) -> pd.DataFrame:
     rng = np.random.default_rng(len(classes))
     rows = []
     for fold in range(1, n_folds + 1):
@@ -70,9 +103,31 @@ def write_balance(path: Path, classes: Sequence[str], n_folds: int = 2) -> Path:
                 n = round(total * share)
                 rows.append((fold, part, name, n, max(n // 5, 1), float(n), share, target, share - target))
     columns = ["fold", "part", "class", "n_clips", "n_groups", "weight", "share", "target_share", "residual"]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows, columns=columns).to_csv(path, index=False)
-    return path
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _audit(classes: Sequence[str], n_folds: int, question: str, n_near: int) -> pd.DataFrame:
+    dated = question != "places not known"
+    no_site, no_time = ("", "") if dated else ("not known: no site and date", "not known: no site and time")
+    rows = []
+    for fold in range(1, n_folds + 1):
+        for part in ("val", "test"):
+            facts = {
+                "groups_shared": (0, ""),
+                "recordings_shared": (0, ""),
+                "contents_shared": (0, ""),
+                "near_copies": (n_near if (fold, part) == (1, "test") else 0, ""),
+                "sites_seen": (1.0 if dated else None, no_site),
+                "site_days_seen": (0.75 + fold / 100 if dated else None, no_site),
+                "under_1h": (0.38 + fold / 100 if dated else None, no_time),
+                "gap_h_median": (2.5 + fold if dated else None, no_time),
+                "question": (None, question),
+                "classes_absent": (0, ""),
+                "classes_few": (1, f"{classes[-1]} (2)"),
+                "class_furthest": (0.031, f"{classes[0]}: 13.1 % for 10.0 %"),
+            }
+            rows += [(fold, part, measure, value, note) for measure, (value, note) in facts.items()]
+    return pd.DataFrame(rows, columns=["fold", "part", "measure", "value", "note"])
 
 
 def fake_frames(clip_id: str) -> np.ndarray:

@@ -10,12 +10,13 @@ import torch
 from harness import Measurement, benchmark, interleaved_medians
 
 from tymbal import fbank
+from tymbal.compute import compute_part, write_index
 from tymbal.config import Frontend, Optimizer, Ssast
 from tymbal.devices import peak_memory_mb
 from tymbal.files import sha256
 from tymbal.inference import mean_loss
 from tymbal.models.ssast import SIZES, SSAST, flops_per_clip
-from tymbal.store import FeatureStore, compute_store
+from tymbal.store import FeatureStore
 from tymbal.train.optim import build_optimizer
 
 RATE = 16000  # Hz
@@ -45,7 +46,7 @@ def shuffled_epoch_of_features() -> list[Measurement]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = _noise_store(folder, n_clips, rng)
-        ids = store.index["clip_id"].tolist()
+        ids = store.clip_ids.tolist()
         for clip_id in ids:
             torch.save({"fbank": torch.from_numpy(store.frames(clip_id)).clone()}, folder / f"{clip_id}.pt")
 
@@ -80,11 +81,15 @@ def finetune_step_base() -> list[Measurement]:
 def _noise_store(folder: Path, n_clips: int, rng: np.random.Generator) -> FeatureStore:
     """Features of noise, N_FRAMES a clip."""
     rows = []
+    n_samples = RATE // 40 + (N_FRAMES - 1) * RATE // 100
     for i in range(n_clips):
         path = folder / f"{i:04d}.wav"
-        soundfile.write(path, 0.1 * rng.standard_normal(RATE // 40 + (N_FRAMES - 1) * RATE // 100), RATE)
-        rows.append({"clip_id": path.stem, "root": "data", "path": path.name, "sha256": sha256(path)})
-    compute_store(pd.DataFrame(rows), {"data": folder}, Frontend(), folder / "store", folder / "work", threads=2)
+        soundfile.write(path, 0.1 * rng.standard_normal(n_samples), RATE)
+        stretch = {"start_s": 0.0, "duration_s": n_samples / RATE}
+        rows.append({"clip_id": path.stem, "root": "data", "path": path.name, **stretch, "sha256": sha256(path)})
+    part, roots = folder / "store" / "1-of-1", {"data": folder}
+    compute_part(pd.DataFrame(rows), roots, Frontend(), None, "mix", part, folder / "work", threads=2)
+    write_index([part], folder / "store")
     return FeatureStore(folder / "store")
 
 

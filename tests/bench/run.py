@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPO / "workflow" / "scripts"))
+sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO / "tests")]
 
+import bench_index  # noqa: E402, F401  registers its own
+import bench_split  # noqa: E402, F401  registers its own
 import benchmarks  # noqa: E402, F401  registers them
 from harness import REGISTRY, Measurement, machine, record, run  # noqa: E402
 

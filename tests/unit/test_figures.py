@@ -13,7 +13,7 @@ from fontTools.ttLib import TTFont
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from fake_runs import fake_frames, write_balance, write_runs
+from fake_runs import fake_frames, write_dataset, write_runs
 from tymbal.evaluate.summary import collect, pick_examples
 from tymbal.evaluate.tables import read_table, rows_of, write_table
 from tymbal.report import style
@@ -33,8 +33,8 @@ def summary(tmp_path_factory) -> Path:
         *write_runs(root, "single", "m", CLASSES["single"], single_label=True),
         *write_runs(root, "short", "m", CLASSES["short"], n_folds=1, n_test=3, n_epochs=1),
     ]
-    balances = {name: write_balance(root / f"{name}.csv", classes, 3) for name, classes in CLASSES.items()}
-    for name, table in collect(runs, balances).items():
+    folders = {name: write_dataset(root / name, classes, 3) for name, classes in CLASSES.items()}
+    for name, table in collect(runs, folders).items():
         write_table(table, root / f"summary/{name}.csv")
     for run, folder in runs[::-1]:  # ends with the first run of each
         out = root / f"summary/examples/{run.dataset}/m.npz"

@@ -4,13 +4,15 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from fake_runs import write_balance, write_runs
+from fake_runs import write_dataset, write_runs
 from tymbal.config import read_split
 from tymbal.evaluate.summary import collect
 from tymbal.evaluate.tables import read_table, write_table
 from tymbal.report.catalog import FIGURES
+from tymbal.report.data_sections import _notes, _range, _span
 from tymbal.report.page import PageFigure, Spread, write_page
 
 NASTY = '<script>alert("x")</script> & co'
@@ -67,9 +69,11 @@ def made(tmp_path_factory):
     root = tmp_path_factory.mktemp("page")
     runs = write_runs(root, "field", "m1", [NASTY, "鳥", "Owl"], n_folds=2, seeds=(0, 1), absent=["Owl"])
     runs += write_runs(root, "esc", "m2", ["rain", "dog"], n_folds=1, single_label=True)
-    balances = {"field": write_balance(root / "f.csv", [NASTY, "鳥", "Owl"])}
-    balances["esc"] = write_balance(root / "e.csv", ["rain", "dog"], 1)
-    for name, table in collect(runs, balances).items():
+    folders = {
+        "field": write_dataset(root / "field", [NASTY, "鳥", "Owl"], n_near=23, n_quarantined=21),
+        "esc": write_dataset(root / "esc", ["rain", "dog"], 1, question="places not known"),
+    }
+    for name, table in collect(runs, folders).items():
         write_table(table, root / f"summary/{name}.csv")
     svg = root / "figure.svg"
     svg.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
@@ -141,6 +145,78 @@ def test_the_split_says_what_scores_answer(made):
     assert "How well are new recordings classified" in text
     assert "2 folds: every labelled clip is in the test part of exactly one." in text
     assert "One split: 70% of the labelled clips train, 10% choose the epoch, 20% test." in text
+
+
+def test_the_audit_says_what_it_found(made):
+    page = made[1]
+    overview = {row[0]: row[2] for row in page.rows if len(row) == 8}
+    assert overview["field"] == "same places, same nights"
+    assert overview["esc"] == "places not known"
+    assert "Same places, same nights. Held-out clips are of sites and days of which training clips are" in page.text
+    assert ["Days at a site also in training", "76–77 %", "76–77 %", ""] in page.rows
+    assert ["Clips within 1 h of a training clip, same site", "–", "–", "not known: no site and time"] in page.rows
+    assert ["Time to the nearest of these, median", "3.5–4.5 h", "3.5–4.5 h", ""] in page.rows
+    assert ["Classes with 1 to 4 positive groups", "1", "1", "Owl (2)"] in page.rows
+    assert [row[0] for row in page.rows].count("Sites also in training") == 2
+    assert [row[0] for row in page.rows].count("Recordings also in training") == 2
+
+
+def test_near_copies_are_listed_worst_first_and_the_rest_counted(made):
+    page = made[1]
+    pairs = [row for row in page.rows if row and row[0].startswith("s1_")]
+    assert [row[0] for row in pairs] == [f"s1_{i}" for i in range(20)]
+    assert pairs[0] == ["s1_0", "s2_0", "1", "test", "0.990", "0.950"]
+    assert "3 more are in near_copies.csv" in page.text
+    assert ["Near copies of training clips", "0", "0–23", ""] in page.rows
+    assert page.source.count('class="alarm"') == 1
+
+
+def test_ingest_is_told_with_its_quarantine(made):
+    page = made[1]
+    for number in ("Clips 1,900", "Audio 3.2 h", "Unlabelled clips 12"):
+        assert number in page.text
+    assert ["encoding", "cp950"] in page.rows
+    assert "tag columns that no class stands for: SubTag_<b> (3 clips)" in page.text
+    assert "21 of the files (1.11 %) were left out: 21 truncated files." in page.text
+    assert ["a/鳥_0.wav", "tags.csv row 2", "truncated files", "2.1 s of 6 s"] in page.rows
+    assert "1 more are in quarantine.csv" in page.text
+    assert page.text.count("No file was left out.") == 1
+
+
+def test_a_group_of_the_labs_own_and_given_parts_have_words(made, tmp_path):
+    (summary, figures, splits), _ = made
+    own = read_split({"scheme": "given", "group": "speaker"})
+    write_page(summary, figures, {**splits, "field": own}, tmp_path / "own.html")
+    text = Page(tmp_path / "own.html").text
+    assert "How well are clips of a new speaker classified?" in text
+    assert "it says of each clip whether it trains, chooses the epoch or tests" in text
+    assert "Speakers also in training 0 0" in text
+
+
+def test_notes_name_their_folds():
+    rows = pd.DataFrame(
+        {
+            "fold": [1, 1, 2, 2],
+            "part": ["val", "test"] * 2,
+            "note": ["", "Owl (2)", "", "Bat (1)"],
+            "value": [0, 1, 0, 1],
+        }
+    )
+    assert _notes(rows) == "fold 1, test: Owl (2); fold 2, test: Bat (1)"
+    assert _notes(rows.assign(note="Owl (2)")) == "Owl (2)"
+    assert _notes(rows.assign(note=list("abcd"))).endswith("; 1 more in audit.csv")
+    assert _notes(rows.assign(note="")) == ""
+
+
+def test_ranges_say_their_unit_once():
+    def span(*values):
+        return _range(pd.Series(values), _span)
+
+    assert span(3.0, 3.04) == "3.0 h"
+    assert span(3.0, 4.5, float("nan")) == "3.0–4.5 h"
+    assert span(0.5, 4.5) == "30 min – 4.5 h"
+    assert span(float("nan")) == ""
+    assert span(72, 2400) == "3–100 days"
 
 
 def test_the_same_inputs_give_the_same_page(made, tmp_path):

@@ -7,16 +7,18 @@ import pandas as pd
 import pytest
 
 from helpers import SHARED, needs_shared
-from tymbal.config import Holdout, KFold, OfficialFolds
+from tymbal.config.data import SUBSETS, GivenParts, Holdout, KFold, OfficialFolds
 from tymbal.errors import InputError
 from tymbal.files import fingerprint
 from tymbal.folds import clip_ids, read_folds, write_folds
+from tymbal.groups import check_split, group_names
 from tymbal.ingest.manifest import LABEL
-from tymbal.split import check_split, split_folds
+from tymbal.split import split_folds
 
 HOLDOUT = Holdout(scheme="holdout")
 KFOLD = KFold(scheme="kfold", n_folds=4, val=0.2)
 OFFICIAL = OfficialFolds(scheme="official", n_folds=3, val=0.2)
+GIVEN = GivenParts(scheme="given")
 CLASSES = ("Cicada", "Bird", "Frog", "Owl")
 
 
@@ -34,6 +36,7 @@ def make_manifest(n_recordings=40, clips_each=5, seed=0, unlabelled=()):
                     "clip_id": clip,
                     "recording": f"r{recording:03d}",
                     "site": f"S{recording % 4}",
+                    "recorded_at": f"2024-01-{recording // 4 + 1:02d}T05:{k:02d}:00",
                     "fold": str(recording % 3 + 1),
                     "sha256": f"content of {clip}",
                 }
@@ -56,7 +59,7 @@ def parts_of(folds, fold=1):
 def test_every_clip_once_a_fold_and_no_recording_in_two_parts(split):
     manifest = make_manifest(unlabelled={3, 17})
     folds, _ = split_folds(manifest, split)
-    assert list(folds.columns) == ["fold", "clip_id", "part"]
+    assert list(folds.columns) == ["fold", "clip_id", "part", "subset"]
     assert sorted(folds["fold"].unique()) == list(range(1, split.n_folds + 1))
     for fold in range(1, split.n_folds + 1):
         assert sorted(folds.loc[folds["fold"] == fold, "clip_id"]) == sorted(manifest["clip_id"])
@@ -110,7 +113,8 @@ def test_seed_decides():
 def test_same_split_on_every_platform():
     """A pinned result: it may change only by intent, since users' test sets change with it."""
     folds, _ = split_folds(make_manifest(), KFOLD)
-    assert fingerprint(folds.to_dict("list")) == "6c79e8f359b2c67e"
+    assert fingerprint(folds[["fold", "clip_id", "part"]].to_dict("list")) == "6c79e8f359b2c67e"
+    assert fingerprint(folds["subset"].fillna(0).tolist()) == "1228f83ae6801857"
 
 
 def test_unlabelled_clips_of_a_labelled_recording_are_in_no_part(caplog):
@@ -231,6 +235,163 @@ def test_esc10_keeps_its_folds_and_its_sources():
         assert val["category"].nunique() == 10
 
 
+# --- given parts ------------------------------------------------------------------------------------------
+
+
+def given_parts(manifest):
+    """The manifest with parts of its own, by recording: 32 train, 4 validate, 4 test."""
+    number = manifest["recording"].str[1:].astype(int)
+    return manifest.assign(fold=np.select([number < 32, number < 36], ["train", "val"], "test"))
+
+
+def test_given_parts_are_kept():
+    manifest = given_parts(make_manifest(unlabelled={39}))
+    manifest.loc[manifest["recording"] == "r039", "fold"] = ""  # an unlabelled clip needs no part
+    folds, balance = split_folds(manifest, GIVEN)
+    for part in ("train", "val", "test"):
+        assert clip_ids(folds, 1, part) == sorted(manifest.loc[manifest["fold"] == part, "clip_id"])
+    assert clip_ids(folds, 1, "unlabelled") == [f"r039_{k}" for k in range(1, 6)]
+    assert clip_ids(folds, 1, "train", 10)
+    sizes = balance[balance["class"] == "(all)"].set_index("part")
+    np.testing.assert_allclose(sizes["target_share"], np.array([32, 4, 3]) / 39, atol=1e-6)
+    assert not sizes["residual"].any()
+
+
+def test_faults_of_given_parts_are_all_listed():
+    manifest = given_parts(make_manifest())
+    manifest.loc[manifest["clip_id"] == "r000_1", "fold"] = ""
+    manifest.loc[manifest["clip_id"] == "r004_1", "fold"] = "1"
+    manifest.loc[manifest["clip_id"] == "r007_1", "fold"] = "test"
+    manifest.loc[manifest["fold"] == "val", "fold"] = "train"
+    with pytest.raises(InputError) as error:
+        split_folds(manifest, GIVEN)
+    for told in (
+        "clip r000_1: part is empty, expected train, val or test",
+        "clip r004_1: part 1, expected train, val or test",
+        "part val has no labelled clip",
+        "recording r007 is in parts test and train",
+        "`split.scheme: holdout` or `kfold`, or group by what they keep whole (`split.group`)",
+    ):
+        assert told in str(error.value)
+
+
+# --- groups -----------------------------------------------------------------------------------------------
+
+
+def recordings_at(*places):
+    """One clip for each site and time."""
+    sites, times = zip(*places, strict=True)
+    clips = [f"c{i}" for i in range(len(places))]
+    return pd.DataFrame({"clip_id": clips, "recording": clips, "site": sites, "recorded_at": times})
+
+
+def test_days_and_weeks_are_those_of_the_site():
+    clips = recordings_at(
+        ("S1", "2024-12-29T23:59:59"), ("S1", "2024-12-30"), ("S1", "2025-01-05T00:00:00"), ("S2", "2025-01-05")
+    )
+    assert group_names(clips, "site-day").tolist() == [
+        "S1 2024-12-29",
+        "S1 2024-12-30",
+        "S1 2025-01-05",
+        "S2 2025-01-05",
+    ]
+    assert group_names(clips, "site-week").tolist() == ["S1 2024-W52", "S1 2025-W01", "S1 2025-W01", "S2 2025-W01"]
+
+
+@pytest.mark.parametrize("group", ["recording", "site-day", "site-week", "site", "speaker"])
+def test_no_group_is_cut_nor_any_within_it(group):
+    manifest = make_manifest(n_recordings=120)
+    manifest["speaker"] = "p" + (manifest["recording"].str[1:].astype(int) // 7).astype(str)
+    folds, _ = split_folds(manifest, HOLDOUT.model_copy(update={"group": group}))
+    joined = manifest.assign(part=manifest["clip_id"].map(parts_of(folds)), day=manifest["recorded_at"].str[:10])
+    names = {"site-day": ["site", "day"], "site-week": ["site", "day"]}.get(group, [group])
+    for kept in (names, ["recording"]):
+        assert joined.groupby(kept)["part"].nunique().max() == 1
+
+
+@pytest.mark.parametrize("group", ["site-day", "site-week"])
+def test_clip_without_site_or_date_is_told(group):
+    manifest = make_manifest(unlabelled={2})
+    manifest.loc[manifest["clip_id"].isin(["r000_1", "r001_1"]), "recorded_at"] = ""
+    manifest.loc[manifest["clip_id"].isin(["r001_1", "r003_4"]), "site"] = np.nan
+    manifest.loc[manifest["recording"] == "r002", "site"] = ""  # in no part, so in no group
+    with pytest.raises(InputError) as error:
+        split_folds(manifest, HOLDOUT.model_copy(update={"group": group}))
+    assert str(error.value).splitlines() == [
+        f"clips without a {group}, by which the split groups them: 3 problems",
+        "  - clip r000_1: no date",
+        "  - clip r001_1: no site and no date",
+        "  - clip r003_4: no site",
+        "What to do: let the table or `name_patterns` give every clip a site and a date, or set "
+        "`split.group: recording`",
+    ]
+
+
+def test_recording_with_two_speakers():
+    manifest = make_manifest().assign(speaker="p1")
+    manifest.loc[manifest["recording"] == "r004", "speaker"] = ["p1", "p2", "p3", "p1", "p2"]
+    message = r"(?s)recordings in more than one speaker: 1 problem\n.*r004 at S0: speakers p1, p2, p3\n"
+    with pytest.raises(InputError, match=message):
+        split_folds(manifest, HOLDOUT.model_copy(update={"group": "speaker"}))
+
+
+def test_recorders_that_name_files_by_the_time_alone(caplog):
+    """At four sites every name occurs four times: not one recording at four sites."""
+    manifest = make_manifest()
+    manifest["recording"] = "2024_" + (manifest["recording"].str[1:].astype(int) // 4).astype(str)
+    folds, _ = split_folds(manifest, HOLDOUT.model_copy(update={"group": "site"}))
+    joined = manifest.assign(part=manifest["clip_id"].map(parts_of(folds)))
+    assert joined.groupby("site")["part"].nunique().max() == 1
+    assert "10 names of recordings occur at more than one site, such as 2024_0 (S0, S1, S2, S3)" in caplog.text
+
+
+def test_windows_of_one_file_share_its_content():
+    manifest = make_manifest()
+    manifest["sha256"] = manifest["recording"]
+    split_folds(manifest, HOLDOUT)
+
+
+# --- subsets of the training part -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", [HOLDOUT, KFOLD], ids=lambda split: split.scheme)
+def test_subsets_are_nested_and_of_whole_recordings(split):
+    folds, _ = split_folds(make_manifest(n_recordings=200, unlabelled={7}), split)
+    assert folds["subset"].notna().equals(folds["part"] == "train")
+    for fold in range(1, split.n_folds + 1):
+        chosen = [set(clip_ids(folds, fold, "train", percent)) for percent in SUBSETS]
+        for percent, small, large in zip(SUBSETS, chosen, chosen[1:], strict=False):
+            assert small < large
+            assert {clip[:4] for clip in small}.isdisjoint(clip[:4] for clip in chosen[-1] - small)
+            assert len(small) == pytest.approx(len(chosen[-1]) * percent / 100, abs=5)
+        assert sorted(chosen[-1]) == clip_ids(folds, fold, "train")
+
+
+def test_subsets_keep_classes_as_far_as_recordings_allow():
+    manifest = make_manifest(n_recordings=400)
+    folds, _ = split_folds(manifest, HOLDOUT)
+    weights = manifest.set_index("clip_id")[[LABEL + name for name in CLASSES]]
+    whole = weights.loc[clip_ids(folds, 1, "train")].sum()
+    for percent, tolerance in ((50, 0.01), (25, 0.01), (10, 0.02), (5, 0.02)):
+        share = weights.loc[clip_ids(folds, 1, "train", percent)].sum() / whole
+        np.testing.assert_allclose(share, percent / 100, atol=tolerance)
+    assert (weights.loc[clip_ids(folds, 1, "train", 1)].sum() > 0).all()
+
+
+def test_smallest_subset_is_a_whole_group(caplog):
+    with caplog.at_level(logging.INFO):
+        folds, _ = split_folds(make_manifest(n_recordings=3), HOLDOUT)
+    for percent in SUBSETS:
+        assert len(clip_ids(folds, 1, "train", percent)) == 5
+    assert "fold 1, subsets of train: 1 %: 5 clips of 1 recordings" in caplog.text
+
+
+def test_only_the_training_part_has_subsets():
+    folds, _ = split_folds(make_manifest(), HOLDOUT)
+    with pytest.raises(AssertionError):
+        clip_ids(folds, 1, "test", 10)
+
+
 # --- what is refused --------------------------------------------------------------------------------------
 
 
@@ -326,5 +487,7 @@ def test_folds_survive_the_file(tmp_path):
     again = read_folds(tmp_path / "folds.csv")
     for part in ("train", "val", "test"):
         assert clip_ids(again, 1, part) == clip_ids(folds, 1, part) != []
+    assert clip_ids(again, 1, "train", 25) == clip_ids(folds, 1, "train", 25) != []
+    pd.testing.assert_frame_equal(again, folds, check_dtype=False)
     assert "NA" in again["clip_id"].to_list()
     assert len(pd.read_csv(tmp_path / "folds_balance.csv")) == 3 * 5

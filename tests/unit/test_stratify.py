@@ -3,34 +3,8 @@
 import numpy as np
 import pytest
 
+from field_sets import SHARES, field_groups, furthest
 from tymbal.stratify import Problem, divide, greedy, largest_remainder
-
-SHARES = (0.8, 0.1, 0.1)
-
-
-def field_groups(seed: int, sizes: np.ndarray, n_classes: int = 12) -> np.ndarray:
-    """Recordings like the users': 16:1 frequencies, about two tags a clip, a few classes a recording.
-
-    Returns:
-        [G, C + 1] as `divide` takes it.
-    """
-    rng = np.random.default_rng(seed)
-    frequency = np.geomspace(16, 1, n_classes)
-    groups = np.zeros((len(sizes), n_classes + 1))
-    groups[:, -1] = sizes
-    for group, size in zip(groups, sizes, strict=True):
-        heard = rng.choice(n_classes, size=rng.integers(1, 6), replace=False, p=frequency / frequency.sum())
-        for _ in range(size):
-            tags = rng.permutation(heard)[: rng.choice([1, 2, 3, 4], p=[0.34, 0.36, 0.2, 0.1])]
-            group[tags[0]] += 1.0
-            group[tags[1:]] += 0.6
-    return groups
-
-
-def furthest(groups: np.ndarray, part: np.ndarray) -> float:
-    """Of all classes, the largest distance of the share in val or test from 0.1."""
-    shares = [groups[part == p, :-1].sum(axis=0) / groups[:, :-1].sum(axis=0) for p in (1, 2)]
-    return float(np.abs(np.array(shares) - 0.1).max())
 
 
 def sizes_of(groups: np.ndarray, part: np.ndarray, n_parts: int = 3) -> list[int]:
@@ -81,13 +55,16 @@ def test_uneven_groups_miss_sizes_by_less_than_the_largest(seed):
 
 def test_no_part_is_empty_though_its_size_would_be_nearer():
     """Four equal sites for a val part of a tenth: one site is too much, none is worse."""
-    groups = field_groups(0, np.full(4, 20))
+    groups = np.column_stack([np.full((4, 3), 10.0), np.full(4, 20)])
     assert sizes_of(groups, divide(groups, (0.9, 0.1), 0), 2) == [60, 20]
     assert min(sizes_of(groups[:3], divide(groups[:3], SHARES, 0))) == 20
 
 
 def test_shares_of_classes_are_kept_where_random_and_greedy_parts_miss_them():
-    """The reference measurement: 200 groups of 10, 12 classes; about 0.15 at random here, 0.07 greedily."""
+    """The reference measurement, 200 recordings of 10 clips: 0.13 at random, 0.06 by the published local search.
+
+    `make bench` measures all 20 seeds.
+    """
     random, start, final = [], [], []
     for seed in range(5):
         groups = field_groups(seed, np.full(200, 10))
@@ -95,7 +72,9 @@ def test_shares_of_classes_are_kept_where_random_and_greedy_parts_miss_them():
         random.append(furthest(groups, rng.permutation(np.repeat([0, 1, 2], [160, 20, 20]))))
         start.append(furthest(groups, greedy(Problem.of(groups, SHARES), rng)))
         final.append(furthest(groups, divide(groups, SHARES, seed)))
-    assert np.mean(final) < 0.04
+    assert 0.1 < np.mean(random) < 0.2  # else the groups are not those of the reference
+    assert max(final) <= 0.08
+    assert np.mean(final) <= 0.06
     assert np.mean(final) < np.mean(start) / 2 < np.mean(random) / 2
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, confusion_matrix
 
-from fake_runs import fake_frames, write_balance, write_runs
+from fake_runs import fake_frames, write_dataset, write_runs
 from tymbal.evaluate.predictions import read_predictions
 from tymbal.evaluate.summary import CURVE_STEPS, collect, pick_examples
 from tymbal.evaluate.tables import read_table, rows_of, write_table
@@ -21,7 +21,7 @@ def multi(tmp_path_factory):
     """Runs of a multi-label data set, one class without positives, and their tables."""
     root = tmp_path_factory.mktemp("multi")
     runs = write_runs(root, "2024", "m", CLASSES, n_folds=2, seeds=(0, 1), absent=["7"])
-    return runs, collect(runs, {"2024": write_balance(root / "balance.csv", CLASSES)})
+    return runs, collect(runs, {"2024": write_dataset(root / "data", CLASSES)})
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def single(tmp_path_factory):
     """Likewise with single labels and all classes present."""
     root = tmp_path_factory.mktemp("single")
     runs = write_runs(root, "esc", "m", CLASSES, single_label=True)
-    return runs, collect(runs, {"esc": write_balance(root / "balance.csv", CLASSES)})
+    return runs, collect(runs, {"esc": write_dataset(root / "data", CLASSES)})
 
 
 def pooled(runs):
@@ -49,6 +49,10 @@ def test_columns(multi):
         "balance": "dataset, fold, part, class, n_clips, n_groups, weight, share, target_share, residual",
         "runs": "dataset, model, fold, seed, best_epoch, epochs, n_train, n_val, n_test, parameters, device, "
         "precision, peak_memory_mb, minutes, init",
+        "audit": "dataset, fold, part, measure, value, note",
+        "near_copies": "dataset, fold, part, clip_id, train_clip_id, cosine, correlation",
+        "quarantine": "dataset, file, where, kind, reason",
+        "ingest": "dataset, kind, what, told",
     }
 
 
@@ -86,7 +90,7 @@ def test_pooled_curves_give_the_pooled_average_precision(multi):
 
 def test_long_curves_are_thinned(tmp_path):
     runs = write_runs(tmp_path, "d", "m", CLASSES, n_folds=1, n_test=4000)
-    curve = collect(runs, {"d": write_balance(tmp_path / "b.csv", CLASSES)})["pr_curves"].query("`class` == 'Bird'")
+    curve = collect(runs, {"d": write_dataset(tmp_path / "b", CLASSES)})["pr_curves"].query("`class` == 'Bird'")
     assert curve["n_pos"].iloc[0] > 2 * CURVE_STEPS
     assert CURVE_STEPS / 2 < len(curve) <= CURVE_STEPS + 1
     assert curve["recall"].iloc[0] == 1
@@ -115,12 +119,37 @@ def test_cooccurrence_of_multiple_labels(multi):
     assert len(table) == 16
 
 
+def test_data_sets_have_their_tables(multi):
+    tables = multi[1]
+    assert set(tables["audit"]["dataset"]) == {"2024"}
+    assert tables["audit"].groupby("measure")["value"].size().unique().tolist() == [4]
+    assert tables["near_copies"].empty
+    assert tables["quarantine"].empty
+    ingest = tables["ingest"].set_index(["kind", "what"])["told"]
+    assert ingest["count", "n_clips"] == "1900"
+    assert ingest["fact", "encoding"] == "cp950"
+    assert ingest["warning", ""].startswith("tag columns")
+
+
+def test_ingest_of_several_data_sets(tmp_path):
+    runs = write_runs(tmp_path, "a", "m", CLASSES, n_folds=1)
+    folders = {
+        "a": write_dataset(tmp_path / "a", CLASSES, 1),
+        "b": write_dataset(tmp_path / "b", CLASSES, 1, n_near=2, n_quarantined=3),
+    }
+    tables = collect(runs, folders)
+    assert tables["near_copies"]["dataset"].tolist() == ["b"] * 2
+    assert tables["quarantine"][["dataset", "kind"]].to_numpy().tolist() == [["b", "truncated files"]] * 3
+    told = tables["ingest"].query("kind == 'quarantined'")
+    assert told.to_numpy().tolist() == [["b", "quarantined", "truncated files", "3"]]
+
+
 def test_written_tables_are_read_back(multi, tmp_path):
     for name, table in multi[1].items():
         write_table(table, tmp_path / f"{name}.csv")
         found = read_table(tmp_path / f"{name}.csv")
         pd.testing.assert_frame_equal(found, table, check_dtype=False, rtol=1e-8)
-    assert found["dataset"].tolist() == ["2024"] * 4
+    assert found["dataset"].unique().tolist() == ["2024"]
     metrics = read_table(tmp_path / "metrics.csv")
     assert list(dict.fromkeys(metrics["class"])) == [*CLASSES, ""]
     assert len(rows_of(metrics, "2024", "m")) == len(metrics)

@@ -38,7 +38,17 @@ rule collect_summary:
         predictions=[f"{run.folder}/predictions.csv" for run in plan.runs],
         histories=[f"{run.folder}/history.csv" for run in plan.runs],
         runs=[f"{run.folder}/run.json" for run in plan.runs],
-        balances=[f"results/{dataset}/folds_balance.csv" for dataset in plan.datasets],
+        datasets=collect(
+            "results/{dataset}/{file}",
+            dataset=plan.datasets,
+            file=(
+                "folds_balance.csv",
+                "audit.csv",
+                "near_copies.csv",
+                "ingest.json",
+                "quarantine.csv",
+            ),
+        ),
     output:
         metrics="results/summary/metrics.csv",
         curves="results/summary/curves.csv",
@@ -46,6 +56,10 @@ rule collect_summary:
         confusion="results/summary/confusion.csv",
         balance="results/summary/balance.csv",
         runs="results/summary/runs.csv",
+        audit="results/summary/audit.csv",
+        near_copies="results/summary/near_copies.csv",
+        ingest="results/summary/ingest.csv",
+        quarantine="results/summary/quarantine.csv",
     log:
         "logs/collect_summary.log",
     benchmark:

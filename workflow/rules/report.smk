@@ -3,9 +3,7 @@
 `make figures` runs the rules of this file and no other.
 """
 
-TEMPLATE = (
-    Path(workflow.basedir) / "workflow/scripts/tymbal/report/templates/report.html.j2"
-)
+TEMPLATES = Path(workflow.basedir) / "workflow/scripts/tymbal/report/templates"
 PLANNED_FIGURES = plan.figures(FIGURES)
 SUMMARY = {
     "metrics": "results/summary/metrics.csv",
@@ -14,6 +12,12 @@ SUMMARY = {
     "confusion": "results/summary/confusion.csv",
     "balance": "results/summary/balance.csv",
     "runs": "results/summary/runs.csv",
+}
+DATA_SUMMARY = {
+    "audit": "results/summary/audit.csv",
+    "near_copies": "results/summary/near_copies.csv",
+    "ingest": "results/summary/ingest.csv",
+    "quarantine": "results/summary/quarantine.csv",
 }
 
 
@@ -88,6 +92,7 @@ rule write_report:
     """One self-contained page with every number and figure."""
     input:
         **SUMMARY,
+        **DATA_SUMMARY,
         figures=[figure.path for figure in PLANNED_FIGURES],
     output:
         page=report(
@@ -106,6 +111,6 @@ rule write_report:
         figures=[tuple(figure) for figure in PLANNED_FIGURES],
         splits={dataset: plan.split_settings(dataset) for dataset in plan.datasets},
         code=code_digest("report.page"),
-        template=sha256(TEMPLATE),
+        template=[sha256(TEMPLATES / name) for name in ("report.html.j2", "page.css")],
     script:
         "../scripts/write_report.py"

@@ -1,4 +1,4 @@
-"""Gather all runs into the summary tables."""
+"""Gather all runs and data sets into the summary tables."""
 
 from pathlib import Path
 
@@ -11,10 +11,9 @@ if __name__ == "__main__":
         from tymbal.runs import Run
 
         runs = [Run(*run) for run in snakemake.params.runs]
-        balances = zip(snakemake.params.datasets, snakemake.input.balances, strict=True)
         tables = collect(
             [(run, Path(run.folder)) for run in runs],
-            {dataset: Path(path) for dataset, path in balances},
+            {dataset: Path("results", dataset) for dataset in snakemake.params.datasets},
         )
         for name, table in tables.items():
             write_table(table, Path(snakemake.output[name]))

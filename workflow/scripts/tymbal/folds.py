@@ -18,10 +18,21 @@ def write_folds(folds: pd.DataFrame, folds_path: Path, balance: pd.DataFrame, ba
 
 
 def read_folds(path: Path) -> pd.DataFrame:
-    """Read `fold, clip_id, part`. Clip ids stay text, whatever they look like."""
-    return read_csv(path, text=("clip_id", "part"))
+    """Read `fold, clip_id, part, subset`. Clip ids stay text, whatever they look like."""
+    return read_csv(path, text=("clip_id", "part")).astype({"subset": "Int64"})
 
 
-def clip_ids(folds: pd.DataFrame, fold: int, part: str) -> list[str]:
-    """The clips of one part of one fold, sorted."""
-    return sorted(folds.loc[(folds["fold"] == fold) & (folds["part"] == part), "clip_id"])
+def clip_ids(folds: pd.DataFrame, fold: int, part: str, percent: int = 100) -> list[str]:
+    """The clips of one part of one fold, sorted.
+
+    Args:
+        folds: `fold, clip_id, part, subset`.
+        fold: its number, from 1.
+        part: train, val, test or unlabelled.
+        percent: of the training part, which of its nested subsets.
+    """
+    mine = (folds["fold"] == fold) & (folds["part"] == part)
+    if percent < 100:
+        assert part == "train", "only the training part has subsets"
+        mine &= folds["subset"].le(percent).fillna(False).astype(bool)
+    return sorted(folds.loc[mine, "clip_id"])

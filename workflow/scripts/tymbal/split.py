@@ -1,6 +1,7 @@
 """Which clips train, choose the epoch and test: folds that are grouped, stratified and the same everywhere.
 
-Clips of one group (a recording, or a site) always share a part. Clips without labels are in no part of any fold.
+Clips of one group (a recording, a night at a site, a site) always share a part, and of the training part nested
+subsets are drawn by group. Clips without labels are in no part of any fold. `groups.py` says what a group is and
 `stratify.py` holds the method; here are the schemes, the checks and the tables.
 """
 
@@ -11,14 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from tymbal.config import Holdout, KFold, OfficialFolds
+from tymbal.config.data import SUBSETS, GivenParts, Holdout, KFold, Split
 from tymbal.errors import InputError
 from tymbal.folds import ALL, PARTS, UNLABELLED
+from tymbal.groups import check_groups, check_split, crossing, group_names, text
 from tymbal.ingest.manifest import LABEL, class_names
 from tymbal.seeds import derive
 from tymbal.stratify import divide
 
 log = logging.getLogger(__name__)
+
+TRAIN = PARTS.index("train")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Groups:
     """The groups of labelled clips, sorted by name, so that the order of the manifest's rows does not matter.
 
     Attributes:
-        kind: "recording" or "site".
+        kind: what the groups are, such as "recording" or "site-day".
+        names: G names.
         clips: N labelled rows of the manifest, sorted by clip_id.
         of_clip: [N] group of each clip.
         classes: C class names.
@@ -35,6 +40,7 @@ class Groups:
     """
 
     kind: str
+    names: np.ndarray
     clips: pd.DataFrame
     of_clip: np.ndarray
     classes: list[str]
@@ -42,7 +48,7 @@ class Groups:
     positives: np.ndarray
 
 
-def split_folds(manifest: pd.DataFrame, split: Holdout | KFold | OfficialFolds) -> tuple[pd.DataFrame, pd.DataFrame]:
+def split_folds(manifest: pd.DataFrame, split: Split) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Divide the clips of a manifest into folds of train, val and test.
 
     Args:
@@ -50,80 +56,35 @@ def split_folds(manifest: pd.DataFrame, split: Holdout | KFold | OfficialFolds) 
         split: the scheme, its shares, the grouping and the seed.
 
     Returns:
-        folds: `fold, clip_id, part`; every clip once a fold, part train, val, test or unlabelled; folds from 1.
+        folds: `fold, clip_id, part, subset`; every clip once a fold, part train, val, test or unlabelled; folds from
+            1; subset: of a training clip the smallest of the nested subsets that holds it, in percent of the part.
         balance: `fold, part, class, n_clips, n_groups, weight, share, target_share, residual`; of a class the
             positive clips, their groups, and the part's share of the class's weight; class "(all)" for sizes.
 
     Raises:
-        InputError: a clip without group, copies of a clip in two groups, a class without positive clip, too few
-            groups, or official folds that are incomplete or cut a group.
+        InputError: a clip without group, copies of a clip or clips of a recording in two groups, a class without
+            positive clip, too few groups, or folds or parts of the data set that are incomplete or cut a group.
     """
+    manifest = manifest.sort_values("clip_id", ignore_index=True)
     groups = _groups(manifest, split.group)
-    parts = _holdout(groups, split) if isinstance(split, Holdout) else _folds(groups, split)
-    labelled = [
-        pd.DataFrame({"fold": fold, "clip_id": groups.clips["clip_id"], "part": np.array(PARTS)[of_group]})
-        for fold, of_group in enumerate(parts[:, groups.of_clip], start=1)
-    ]
-    others = manifest.loc[~manifest["clip_id"].isin(groups.clips["clip_id"]), ["clip_id"]]
-    unlabelled = [others.assign(fold=fold, part=UNLABELLED) for fold in range(1, split.n_folds + 1)]
-    folds = pd.concat(labelled + unlabelled).sort_values(["fold", "clip_id"], ignore_index=True)
+    parts = _parts(groups, split)  # [K, G]
+    subsets = np.stack([_subsets(groups, part, split.seed, fold) for fold, part in enumerate(parts, start=1)])
+    folds = _table(manifest["clip_id"], groups, parts, subsets)
     check_split(folds, manifest, split.group)
     balance = _balance(groups, parts, split)
-    _report(groups, balance, n_unlabelled=len(others))
+    _report(groups, balance, subsets, n_unlabelled=len(manifest) - len(groups.clips))
     return folds, balance
-
-
-def check_split(folds: pd.DataFrame, manifest: pd.DataFrame, group: str) -> None:
-    """Verify what every split must keep, whoever made it.
-
-    Args:
-        folds: `fold, clip_id, part`.
-        manifest: the clips.
-        group: column of the manifest that must not be cut.
-
-    Raises:
-        InputError: a clip not exactly once in a fold, or a group or a file's content in two parts of a fold.
-    """
-    problems = []
-    for fold, rows in folds.groupby("fold"):
-        times = rows["clip_id"].value_counts().reindex(manifest["clip_id"].unique(), fill_value=0)
-        problems += [
-            f"fold {fold}: clip {clip} is there {n} times, expected once" for clip, n in times.items() if n != 1
-        ]
-        strangers = rows.loc[~rows["clip_id"].isin(manifest["clip_id"]), "clip_id"]
-        problems += [f"fold {fold}: clip {clip} is not in the manifest" for clip in strangers]
-        used = rows[rows["part"] != UNLABELLED].merge(manifest, on="clip_id")
-        for what in (group, "sha256"):
-            found = _crossing(used[what], used["part"])
-            problems += [f"fold {fold}: {what} {name} is in {' and '.join(parts)}" for name, parts in found.items()]
-    if problems:
-        raise InputError.listing("folds that leak", problems, "delete folds.csv and run the split again")
 
 
 def _groups(manifest: pd.DataFrame, kind: str) -> Groups:
     """Gather the labelled clips by group, after checking that they can be split at all."""
-    manifest = manifest.sort_values("clip_id", ignore_index=True)
     classes = class_names(manifest)
     weights = manifest[[LABEL + name for name in classes]].to_numpy(dtype=np.float64)  # [N, C]
     labelled = ~np.isnan(weights).all(axis=1)
-    assert not np.isnan(weights[labelled]).any(), "a clip is labelled for all classes or for none"
-
-    names = manifest[kind].fillna("").astype(str)
-    if nameless := manifest.loc[names.str.strip() == "", "clip_id"].tolist():
-        remedy = f"let the table or `name_pattern` give every clip a {kind}" + (
-            ", or set `split.group: recording`" if kind == "site" else ""
-        )
-        raise InputError.listing(f"clips without a {kind}, by which the split groups them", nameless, remedy)
-    clips, names, weights = manifest[labelled], names[labelled], weights[labelled]
-    if copies := _crossing(clips["sha256"], names):
-        ids = clips.groupby("sha256")["clip_id"].agg(", ".join)
-        problems = [f"{ids[content]}: same content, {kind}s {', '.join(found)}" for content, found in copies.items()]
-        raise InputError.listing(
-            f"files that are copies of each other, in more than one {kind}",
-            problems,
-            "keep one of the copies and remove the others from the data set; else a model could be tested on a clip "
-            "it was trained on",
-        )
+    clips, weights = manifest[labelled], weights[labelled]
+    assert not np.isnan(weights).any(), "a clip is labelled for all classes or for none"
+    names = group_names(clips, kind)
+    check_groups(clips, names, kind)
     absent = [name for name, column in zip(classes, weights.T, strict=True) if not column.any()]
     if absent:
         raise InputError.listing(
@@ -132,30 +93,33 @@ def _groups(manifest: pd.DataFrame, kind: str) -> Groups:
             "remove them from `classes`, or label clips of them",
         )
 
-    unique, of_clip = np.unique(names.to_numpy(dtype=object), return_inverse=True)
+    of_clip, unique = pd.factorize(names, sort=True)
     columns = np.column_stack([weights, np.ones(len(clips))])  # [N, C + 1]
     by_group = np.zeros((len(unique), columns.shape[1]))
     positives = np.zeros_like(by_group, dtype=np.int64)
     np.add.at(by_group, of_clip, columns)
     np.add.at(positives, of_clip, columns > 0)
-    return Groups(kind, clips, of_clip, classes, by_group, positives)
+    return Groups(kind, np.asarray(unique), clips, of_clip, classes, by_group, positives)
 
 
-def _holdout(groups: Groups, split: Holdout) -> np.ndarray:
-    """One division into three: [1, G] codes of PARTS."""
+def _parts(groups: Groups, split: Split) -> np.ndarray:
+    """The part of each group in each fold: [K, G] codes of PARTS."""
     everyone = np.arange(len(groups.weights))
-    return _divide(groups, everyone, _shares(split), derive(split.seed, "split", "parts"), "train, val and test")[None]
-
-
-def _folds(groups: Groups, split: KFold | OfficialFolds) -> np.ndarray:
-    """Each group tests in one fold; of the others, some validate: [K, G] codes of PARTS."""
-    everyone = np.arange(len(groups.weights))
+    if isinstance(split, Holdout):
+        shares = (split.train, split.val, split.test)
+        return _divide(groups, everyone, shares, derive(split.seed, "split", "parts"), "train, val and test")[None]
+    if isinstance(split, GivenParts):
+        codes = pd.Index(PARTS).get_indexer(pd.Index(text(groups.clips["fold"]).str.lower()))
+        return _given(groups, codes, "part", PARTS, "train, val or test", "`split.scheme: holdout` or `kfold`")[None]
     if isinstance(split, KFold):
-        shares = [1 / split.n_folds] * split.n_folds
+        equal = [1 / split.n_folds] * split.n_folds
         seed = derive(split.seed, "split", "folds")
-        tests_in = _divide(groups, everyone, shares, seed, f"{split.n_folds} test folds (`split.n_folds`)")
+        tests_in = _divide(groups, everyone, equal, seed, f"{split.n_folds} test folds (`split.n_folds`)")
     else:
-        tests_in = _official(groups, split.n_folds)
+        numbers = range(1, split.n_folds + 1)
+        codes = pd.Index(numbers).get_indexer(pd.Index(pd.to_numeric(groups.clips["fold"], errors="coerce")))
+        expected = f"1 to {split.n_folds} (`split.n_folds`)"
+        tests_in = _given(groups, codes, "fold", numbers, expected, "`split.scheme: kfold`")
     parts = np.full((split.n_folds, len(everyone)), PARTS.index("test"))
     for k, part in enumerate(parts):
         rest = np.flatnonzero(tests_in != k)
@@ -167,7 +131,7 @@ def _folds(groups: Groups, split: KFold | OfficialFolds) -> np.ndarray:
 def _divide(groups: Groups, which: np.ndarray, shares: Sequence[float], seed: int, purpose: str) -> np.ndarray:
     """Divide the groups `which` [M]: [M] indices of `shares`."""
     if len(which) < len(shares):
-        other = "group by recording (`split.group`), or " if groups.kind == "site" else ""
+        other = "" if groups.kind == "recording" else "group by recording (`split.group`), or "
         raise InputError(
             f"too few {groups.kind}s with labelled clips: {purpose} need at least {len(shares)}, found {len(which)}. "
             f"What to do: {other}label clips of more {groups.kind}s."
@@ -175,45 +139,79 @@ def _divide(groups: Groups, which: np.ndarray, shares: Sequence[float], seed: in
     return divide(groups.weights[which], shares, seed)
 
 
-def _official(groups: Groups, n_folds: int) -> np.ndarray:
-    """The data set's own fold of each group, from 0: [G]."""
-    clips, names = groups.clips, groups.clips[groups.kind]
-    given = pd.to_numeric(clips["fold"], errors="coerce")
-    wrong = clips[~given.isin(range(1, n_folds + 1))]
+def _given(
+    groups: Groups, codes: np.ndarray, what: str, known: Sequence[object], expected: str, scheme: str
+) -> np.ndarray:
+    """Where the data set itself has each group: [G], from where it has each clip [N]; -1 where that is not known."""
+    given, wrong = text(groups.clips["fold"]), codes < 0
     problems = [
-        f"clip {clip}: fold {'is empty' if pd.isna(fold) or fold == '' else fold}, expected 1 to {n_folds}"
-        for clip, fold in zip(wrong["clip_id"], wrong["fold"], strict=True)
+        f"clip {clip}: {what} {'is empty' if found == '' else found}, expected {expected}"
+        for clip, found in zip(groups.clips["clip_id"][wrong], given[wrong], strict=True)
     ]
-    problems += [f"fold {fold} has no labelled clip" for fold in range(1, n_folds + 1) if not (given == fold).any()]
+    problems += [f"{what} {name} has no labelled clip" for k, name in enumerate(known) if not (codes == k).any()]
     problems += [
-        f"{groups.kind} {name} is in folds {' and '.join(folds)}"
-        for name, folds in _crossing(names, clips["fold"].astype(str)).items()
+        f"{groups.kind} {name} is in {what}s {' and '.join(found)}"
+        for name, found in crossing(pd.Series(groups.names[groups.of_clip]), given).items()
     ]
     if problems:
         raise InputError.listing(
-            "official folds",
+            f"{what}s given by the data set",
             problems,
-            "correct the table's fold column and `split.n_folds`, or use `split.scheme: kfold`",
+            f"correct them there, use {scheme}, or group by what they keep whole (`split.group`)",
         )
-    folds = np.zeros(len(groups.weights), dtype=np.int64)
-    folds[groups.of_clip] = given.to_numpy(dtype=np.int64) - 1
-    return folds
+    of_group = np.zeros(len(groups.names), dtype=np.int64)
+    of_group[groups.of_clip] = codes
+    return of_group
 
 
-def _shares(split: Holdout | KFold | OfficialFolds) -> tuple[float, float, float]:
-    """The wanted shares of PARTS in all labelled clips."""
+def _subsets(groups: Groups, part: np.ndarray, seed: int, fold: int) -> np.ndarray:
+    """The smallest nested subset of the training part that holds each group: [G] percent; 0 outside that part.
+
+    Each is divided off the next larger one, so that all of them are stratified; none is without any group.
+    """
+    smallest = np.zeros(len(part), dtype=np.int64)
+    inside = np.flatnonzero(part == TRAIN)
+    n_clips = sizes = groups.weights[inside, -1].sum()
+    for percent in sorted(SUBSETS, reverse=True):
+        share = percent / 100 * n_clips / sizes
+        if share < 1 and len(inside) > 1:
+            kept = divide(groups.weights[inside], (share, 1 - share), derive(seed, "split", "subset", fold, percent))
+            inside = inside[kept == 0]
+            sizes = groups.weights[inside, -1].sum()
+        smallest[inside] = percent
+    return smallest
+
+
+def _table(clip_ids: pd.Series, groups: Groups, parts: np.ndarray, subsets: np.ndarray) -> pd.DataFrame:
+    """The table of folds, from the groups' `parts` [K, G] and `subsets` [K, G]; `clip_ids` are sorted."""
+    tables = []
+    for fold, (part, subset) in enumerate(zip(parts, subsets, strict=True), start=1):
+        code = np.full(len(clip_ids), len(PARTS))
+        percent = np.zeros(len(clip_ids), dtype=np.int64)
+        code[groups.clips.index], percent[groups.clips.index] = part[groups.of_clip], subset[groups.of_clip]
+        names = np.array([*PARTS, UNLABELLED], dtype=object)[code]
+        table = pd.DataFrame({"fold": fold, "clip_id": clip_ids, "part": names})
+        tables.append(table.assign(subset=pd.Series(percent, dtype="Int64").mask(percent == 0)))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _shares(groups: Groups, parts: np.ndarray, split: Split) -> tuple[float, ...]:
+    """The wanted shares of PARTS in all labelled clips; of given parts those they have."""
     if isinstance(split, Holdout):
         return split.train, split.val, split.test
+    if isinstance(split, GivenParts):
+        clips = groups.weights[:, -1]
+        return tuple(float(clips[parts[0] == code].sum() / clips.sum()) for code in range(len(PARTS)))
     rest = 1 - 1 / split.n_folds
     return rest * (1 - split.val), rest * split.val, 1 / split.n_folds
 
 
-def _balance(groups: Groups, parts: np.ndarray, split: Holdout | KFold | OfficialFolds) -> pd.DataFrame:
+def _balance(groups: Groups, parts: np.ndarray, split: Split) -> pd.DataFrame:
     """What each part of each fold holds, from the groups' `parts` [K, G]."""
     totals = groups.weights.sum(axis=0)
     tables = []
     for fold, part in enumerate(parts, start=1):
-        for code, target in enumerate(_shares(split)):
+        for code, target in enumerate(_shares(groups, parts, split)):
             mine = part == code
             weight = groups.weights[mine].sum(axis=0)  # [C + 1]
             table = {
@@ -231,13 +229,14 @@ def _balance(groups: Groups, parts: np.ndarray, split: Holdout | KFold | Officia
     return pd.concat(tables, ignore_index=True)
 
 
-def _report(groups: Groups, balance: pd.DataFrame, n_unlabelled: int) -> None:
+def _report(groups: Groups, balance: pd.DataFrame, subsets: np.ndarray, n_unlabelled: int) -> None:
     """Log sizes, the classes furthest from their shares, and what cannot be learnt or evaluated."""
     log.info("%d labelled clips of %d %ss", len(groups.clips), len(groups.weights), groups.kind)
     if n_unlabelled:
         log.info("%d unlabelled clips are in no part", n_unlabelled)
     in_all = dict(zip(groups.classes, (groups.positives > 0).sum(axis=0), strict=False))
-    for fold, rows in balance.groupby("fold"):
+    for fold, subset in enumerate(subsets, start=1):
+        rows = balance[balance["fold"] == fold]
         sizes = rows[rows["class"] == ALL]
         classes = rows[rows["class"] != ALL]
         worst = classes.iloc[classes["residual"].abs().argmax()]
@@ -251,10 +250,10 @@ def _report(groups: Groups, balance: pd.DataFrame, n_unlabelled: int) -> None:
             named = ", ".join(f"{name} ({in_all[name]} {groups.kind}s in all)" for name in missing)
             effect = "cannot be learnt" if part == "train" else "not evaluable"
             log.warning("fold %d: %s in %s, no positive clip: %s", fold, effect, part, named)
-
-
-def _crossing(values: pd.Series, units: pd.Series) -> dict[str, list[str]]:
-    """The values found in more than one unit, each with its units, all sorted."""
-    pairs = pd.DataFrame({"value": values.to_numpy(), "unit": units.to_numpy()}).drop_duplicates()
-    found = pairs.sort_values(["value", "unit"]).groupby("value")["unit"].agg(list)
-    return {str(value): several for value, several in found.items() if len(several) > 1}
+        told = []
+        for percent in SUBSETS:
+            mine = groups.positives[(subset > 0) & (subset <= percent)]
+            lost = [name for name, n in zip(groups.classes, mine.sum(axis=0), strict=False) if not n]
+            without = f" without {', '.join(lost)}" if lost else ""
+            told.append(f"{percent} %: {mine[:, -1].sum()} clips of {len(mine)} {groups.kind}s{without}")
+        log.info("fold %d, subsets of train: %s", fold, "; ".join(told))

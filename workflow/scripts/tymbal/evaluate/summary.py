@@ -1,7 +1,7 @@
 """Long tables over all runs: all that figures and the report read.
 
-`collect` makes six tables from the files in the runs' folders; `pick_examples` a few test clips with their features.
-Columns are described where each table is made, and in results/README.md for users.
+`collect` makes ten tables from the files in the folders of runs and data sets; `pick_examples` a few test clips with
+their features. Columns are described where each table is made, and in results/README.md for users.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,17 +39,25 @@ PR_CURVES = ["dataset", "model", "class", "recall", "precision", "n_pos", "n_cli
 CONFUSION = ["dataset", "model", "kind", "true_class", "predicted_class", "n", "share"]
 RUNS = [*RUN, "best_epoch", "epochs", "n_train", "n_val", "n_test", "parameters", "device", "precision"]
 RUNS += ["peak_memory_mb", "minutes", "init"]
+INGEST = ["dataset", "kind", "what", "told"]
+PER_DATASET = {
+    "balance": "folds_balance.csv",
+    "audit": "audit.csv",
+    "near_copies": "near_copies.csv",
+    "quarantine": "quarantine.csv",
+}
 
 
-def collect(runs: Sequence[tuple[Run, Path]], balances: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
-    """Read every run's folder once and make the summary tables.
+def collect(runs: Sequence[tuple[Run, Path]], datasets: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+    """Read every run's and every data set's folder once and make the summary tables.
 
     Args:
         runs: each run and its folder, with metrics.json, predictions.csv, history.csv and run.json.
-        balances: data set -> its folds_balance.csv.
+        datasets: data set -> its folder, with the tables of PER_DATASET and ingest.json.
 
     Returns:
-        `metrics, curves, pr_curves, confusion, balance, runs`: what `results/summary/<name>.csv` holds.
+        `metrics, curves, pr_curves, confusion, runs, balance, audit, near_copies, quarantine, ingest`: what
+        `results/summary/<name>.csv` holds.
     """
     results = [(run, read_json(folder / "metrics.json")) for run, folder in runs]
     metrics = [row for run, result in results for row in _metric_rows(run, result)]
@@ -64,14 +72,19 @@ def collect(runs: Sequence[tuple[Run, Path]], balances: Mapping[str, Path]) -> d
         result = results[mine[0]][1]  # rule and threshold are the same for all runs
         pr_curves += [(dataset, model, *row) for row in _pr_curves(pooled, result)]
         confusion += [(dataset, model, *row) for row in _confusion(pooled, result)]
-    tables = [_labelled(read_table(path), dataset=dataset) for dataset, path in balances.items()]
+    per_dataset = {
+        name: [_labelled(read_table(folder / file), dataset=dataset) for dataset, folder in datasets.items()]
+        for name, file in PER_DATASET.items()
+    }
+    ingest = [(dataset, *row) for dataset, folder in datasets.items() for row in _ingest_rows(folder / "ingest.json")]
     return {
         "metrics": pd.DataFrame(metrics, columns=METRICS),
         "curves": pd.concat(curves, ignore_index=True),
         "pr_curves": pd.DataFrame(pr_curves, columns=PR_CURVES),
         "confusion": pd.DataFrame(confusion, columns=CONFUSION),
-        "balance": pd.concat(tables, ignore_index=True),
         "runs": pd.DataFrame(records, columns=RUNS),
+        **{name: pd.concat(tables, ignore_index=True) for name, tables in per_dataset.items()},
+        "ingest": pd.DataFrame(ingest, columns=INGEST),
     }
 
 
@@ -112,6 +125,15 @@ def pick_examples(predictions: Path, frames: Callable[[str], np.ndarray], frame_
 def _labelled(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     """The table with constant columns put in front."""
     return pd.concat([pd.DataFrame(columns, index=table.index), table], axis=1)
+
+
+def _ingest_rows(path: Path) -> Iterable[tuple[str, str, str]]:
+    """What was found when the data were taken in: kind (count, fact, warning or quarantined), what and how much."""
+    found = read_json(path)
+    yield from (("count", what, str(told)) for what, told in found.items() if isinstance(told, int | float))
+    yield from (("fact", what, str(told)) for what, told in found["facts"].items())
+    yield from (("warning", "", warning) for warning in found["warnings"])
+    yield from (("quarantined", what, str(told)) for what, told in found["quarantined_by_kind"].items())
 
 
 def _metric_rows(run: Run, result: Mapping[str, Any]) -> Iterable[dict[str, Any]]:

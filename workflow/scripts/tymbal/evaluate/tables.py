@@ -8,7 +8,7 @@ from tymbal.tables import read_csv, write_csv
 
 # Columns of any table that hold text.
 TEXT = ["dataset", "model", "part", "target_rule", "metric", "class", "note", "kind", "true_class", "predicted_class"]
-TEXT += ["device", "init"]
+TEXT += ["device", "init", "measure", "clip_id", "train_clip_id", "what", "told", "file", "where", "reason"]
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -5,17 +5,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 import tymbal
-from tymbal.config import Holdout, KFold, OfficialFolds, Split
+from tymbal.config.data import GivenParts, Holdout, KFold, OfficialFolds, Split
 from tymbal.evaluate.tables import read_table, rows_of
 from tymbal.evaluate.targets import MEANING
 from tymbal.files import write_text
 from tymbal.folds import ALL
+from tymbal.questions import kept_apart
 from tymbal.report.catalog import FIGURES
+from tymbal.report.data_sections import audit_section, ingest_section, texts
 from tymbal.report.style import web_font
 
 # What is told first: title, metric, and what it says. A metric that a task does not have is left out.
@@ -37,13 +40,8 @@ PER_RUN = {
 }
 PER_CLASS = {"AP": "AP", "AUC": "AUC", "dprime": "d′", "precision": "Precision", "recall": "Recall"}
 
-QUESTION = {
-    "recording": "How well are new recordings classified, from sites that may be known? All clips of a recording are "
-    "in one part, but other recordings of the same site, perhaps of the same night, may be among the training clips. "
-    "A new site can be harder.",
-    "site": "How well are recordings of a new site classified? All clips of a site are in one part, so no test clip "
-    "comes from a site that the model was trained on.",
-}
+
+TABLES = ("metrics", "balance", "runs", "audit", "near_copies", "ingest", "quarantine")
 
 
 @dataclass(frozen=True)
@@ -81,17 +79,21 @@ def write_page(summary: Path, figures: Sequence[PageFigure], splits: Mapping[str
         splits: the split of each data set, which says what its scores mean.
         out: the page.
     """
-    metrics, balance, runs = (read_table(summary / f"{name}.csv") for name in ("metrics", "balance", "runs"))
-    datasets = []
+    tables = {name: read_table(summary / f"{name}.csv") for name in TABLES}
+    metrics, runs = tables["metrics"], tables["runs"]
+    datasets: list[dict[str, Any]] = []
     for dataset, split in splits.items():
         models = dict.fromkeys(metrics.loc[metrics["dataset"] == dataset, "model"])
+        mine = {name: rows_of(table, dataset, None) for name, table in tables.items()}
         datasets.append(
             {
                 "name": dataset,
-                "question": QUESTION[split.group],
+                "question": kept_apart(split.group),
                 "scheme": _scheme(split),
-                "parts": _parts(rows_of(balance, dataset, None)),
+                "parts": _parts(mine["balance"]),
                 "group": split.group,
+                "audit": audit_section(mine["audit"], mine["near_copies"], split.group),
+                "ingest": ingest_section(mine["ingest"], mine["quarantine"]),
                 "figures": _embed(figure for figure in figures if (figure.dataset, figure.model) == (dataset, None)),
                 "models": [
                     {
@@ -112,12 +114,13 @@ def write_page(summary: Path, figures: Sequence[PageFigure], splits: Mapping[str
         lstrip_blocks=True,
     )
     environment.filters |= {"decimals": _decimals, "thousands": _thousands, "duration": _duration}
+    sections = [dataset[key] for dataset in datasets for key in ("audit", "ingest")]
     page = environment.get_template("report.html.j2").render(
         datasets=datasets,
         n_runs=len(runs),
         version=tymbal.__version__,
         per_class=PER_CLASS,
-        font=web_font(metrics["class"].unique()),
+        font=web_font([*metrics["class"].unique(), *texts(sections)]),
     )
     write_text(out, page)
 
@@ -183,6 +186,8 @@ def _scheme(split: Split) -> str:
                 f"One split: {split.train:.0%} of the labelled clips train, {split.val:.0%} choose the epoch, "
                 f"{split.test:.0%} test."
             )
+        case GivenParts():
+            return "The data set's own parts: it says of each clip whether it trains, chooses the epoch or tests."
         case KFold():
             folds = f"{split.n_folds} folds: every labelled clip is in the test part of exactly one."
         case OfficialFolds():
