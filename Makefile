@@ -47,7 +47,7 @@ figures: venv  ## redraw figures and report from results/summary (CONFIG=file fo
 
 clean:  ## remove logs, caches, the demo and the report; other data sets' features, models and predictions stay
 	rm -rf logs benchmarks .snakemake/log .snakemake/scripts .pytest_cache .mypy_cache .ruff_cache
-	rm -rf resources/soundscapes results/soundscapes results/summary results/figures results/report results/bench
+	rm -rf resources/soundscapes results/soundscapes results/summary results/figures results/report results/validate results/bench
 	find workflow tests -name __pycache__ -prune -exec rm -rf {} +
 
 lock:  ## pin envs/*.txt again from envs/*.in (needs uv)

@@ -19,12 +19,17 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/finetune.smk"
+include: "workflow/rules/audit.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/validate.smk"
 
 
 onstart:
-    logger.info(f"Planned:\n{plan.sentence()}\nLogs: logs/<rule>/; results: results/")
+    logger.info(
+        f"Planned:\n{plan.sentence()}\nLogs: logs/<rule>/; results: results/"
+    )
+    preflight(workflow, plan.config)
 
 
 onsuccess:

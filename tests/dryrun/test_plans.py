@@ -11,9 +11,13 @@ MODEL_FIGURES = sum(figure.scope == "model" for figure in FIGURES.values())
 DATASET_FIGURES = sum(figure.scope == "dataset" for figure in FIGURES.values())
 ONCE = {
     "all": 1,
+    "audit_split": 1,
     "collect_summary": 1,
     "pick_examples": 1,
     "plot_dataset_figure": DATASET_FIGURES,
+    "index_fbank": 1,
+    "list_clips": 1,
+    "measure_clips": 1,
     "plot_model_figure": MODEL_FIGURES,
     "prepare_manifest": 1,
     "record_config": 1,
@@ -108,3 +112,18 @@ def test_the_workflow_passes_its_own_linter(checkout):
 
 def test_the_rule_graph_can_be_drawn(checkout):
     assert "finetune" in checkout.run("snakemake", "--rulegraph")
+
+
+def test_large_data_sets_are_read_in_parallel_jobs(checkout):
+    plan = checkout.plan(*arguments(checkout, "esc10"), "datasets={esc10: {shards: 3}}")
+    assert (plan["list_clips"], plan["measure_clips"], plan["prepare_manifest"]) == (1, 3, 1)
+    assert (plan["compute_fbank"], plan["index_fbank"]) == (3, 1)
+
+
+def test_a_collection_without_labels_gets_features_by_name(checkout):
+    path = checkout.folder / "config" / "corpus.yaml"
+    path.write_text("datasets: {corpus: {source: {format: list, audio: corpus}}}\n")
+    (checkout.folder / "resources" / "corpus").mkdir(parents=True)
+    plan = checkout.plan("results/corpus/fbank/fbank128/index.csv", "--configfile", "config/corpus.yaml")
+    assert plan["compute_fbank"] == 1
+    assert "split_folds" not in plan

@@ -8,6 +8,7 @@ sys.path.append(str(Path(workflow.basedir) / "workflow" / "scripts"))
 from tymbal.config import load
 from tymbal.errors import InputError
 from tymbal.files import sha256
+from tymbal.preflight import CORES, preflight, training_limits
 from tymbal.provenance import code_digest
 from tymbal.report.catalog import FIGURES
 from tymbal.runs import Plan

@@ -1,0 +1,21 @@
+"""Everything that can be known before anything runs; `preflight` in the Snakefile asks for it before jobs are
+submitted.
+
+Makes results/validate/{report.html,report.json}.
+"""
+
+
+rule validate:
+    """Check configuration, data, models and limits; tell all problems at once. Fails if something must be fixed."""
+
+    # Nothing is declared, neither what is read nor what is made, so that it runs whenever it is asked for.
+    log:
+        "logs/validate.log",
+    retries: 0
+    localrule: True
+    threads: CORES
+    params:
+        limits=lambda wildcards: training_limits(workflow),
+        log_is_shown=bool(workflow.output_settings.show_failed_logs),
+    script:
+        "../scripts/validate.py"

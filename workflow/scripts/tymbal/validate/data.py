@@ -1,0 +1,190 @@
+"""One data set from its files to its split, tried in memory: all problems, and how large its parts will be."""
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tymbal.audit import audit
+from tymbal.config.data import Dataset, Holdout, KFold, SynthSource
+from tymbal.diagnose import diagnose
+from tymbal.errors import InputError
+from tymbal.ingest.match import Matched, list_clips, match
+from tymbal.ingest.measure import measure
+from tymbal.ingest.prepare import Prepared, assemble
+from tymbal.ingest.problems import TOO_MANY, BadFile
+from tymbal.roots import locate
+from tymbal.runs import Plan
+from tymbal.seeds import derive
+from tymbal.split import split_folds
+from tymbal.validate.clips import (
+    feature_findings,
+    hearing_findings,
+    label_findings,
+    leak_finding,
+    length_findings,
+    sound_findings,
+    split_findings,
+)
+from tymbal.validate.findings import Finding
+
+log = logging.getLogger(__name__)
+
+READ_ALL = 50_000  # files; of larger data sets a sample is read
+SAMPLE = 2_000
+HEADLESS = 2  # classes to try a model with when the data set's cannot be known
+
+
+@dataclass(frozen=True)
+class DataSize:
+    """What the checks of models need to know of a data set.
+
+    Attributes:
+        n_classes: of the labels.
+        n_train: clips of the largest training part among the planned folds; 0 if the split could not be made.
+        n_val: clips of the largest validation part.
+    """
+
+    n_classes: int
+    n_train: int = 0
+    n_val: int = 0
+
+
+def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], DataSize]:
+    """Check a data set that is planned: its source, every file, labels, groups and split.
+
+    Args:
+        plan: the configuration and its runs.
+        name: of the data set.
+        threads: files read at a time.
+    """
+    area = f"data set {name}"
+    dataset = plan.config.datasets[name]
+    n_classes = len(dataset.classes) if isinstance(dataset.classes, tuple) else HEADLESS
+    if isinstance(dataset.source, SynthSource) and not all(Path(path).exists() for path in plan.source_files(name)):
+        size = _planned_size(dataset, n_classes)
+        n_clips = dataset.source.recordings * dataset.source.clips_per_recording
+        return [Finding("info", area, f"{n_clips:,} clips will be synthesised")], size
+    log.info("checking %s", area)
+    try:
+        files = list_clips(dataset, name, plan.config.folders)
+        findings, matched = _match(plan, name, files)
+    except InputError as error:
+        return [Finding.of(error, area)], DataSize(n_classes)
+    found, prepared = _prepare(plan, name, matched, threads)
+    findings += found
+    if dataset.features is not None:
+        folder = locate(matched.audio, plan.config.folders)
+        paths = [folder / file for file in sorted(matched.records)]
+        findings += feature_findings(area, diagnose(paths, dataset.features))
+    size = DataSize(len(matched.classes))
+    if prepared.manifest.empty:
+        return findings, size
+    findings += label_findings(area, prepared.manifest)
+    findings += sound_findings(area, prepared.manifest)
+    models = {model: plan.config.models[model] for dataset_, model in plan.pairs if dataset_ == name}
+    frontends = {model: plan.config.frontends[settings.frontend] for model, settings in models.items()}
+    findings += hearing_findings(area, dataset, frontends)
+    for model, settings in models.items():
+        findings += length_findings(f"model {model} on {name}", prepared.manifest, settings)
+    found, size = _try_split(area, dataset, prepared.manifest, size, {r.fold for r in plan.runs if r.dataset == name})
+    return findings + found, size
+
+
+def _match(plan: Plan, name: str, files: Sequence[str]) -> tuple[list[Finding], Matched]:
+    """Read the source. Labels of no class are dropped for the rest of the checks, so that these still tell more."""
+    dataset, roots, path_map = plan.config.datasets[name], plan.config.folders, plan.config.path_map
+    try:
+        return [], match(dataset, name, roots, path_map, files)
+    except InputError as error:
+        if getattr(dataset.source, "unknown_labels", "drop") == "drop":
+            raise
+        tolerant = dataset.source.model_copy(update={"unknown_labels": "drop"})
+        matched = match(dataset.model_copy(update={"source": tolerant}), name, roots, path_map, files)
+        # The warning of what was dropped says again what the error does.
+        return [Finding.of(error, f"data set {name}")], dataclasses.replace(matched, warnings=[])
+
+
+def _prepare(plan: Plan, name: str, matched: Matched, threads: int) -> tuple[list[Finding], Prepared]:
+    """Read the files, or a sample of very many, and make the manifest."""
+    area, dataset = f"data set {name}", plan.config.datasets[name]
+    files = sorted(matched.records)
+    read = files
+    if len(files) > READ_ALL:
+        chosen = np.random.default_rng(derive(0, "validate", name)).choice(len(files), SAMPLE, replace=False)
+        read = [files[i] for i in sorted(chosen)]
+    measured = measure(locate(matched.audio, plan.config.folders), read, dataset.features, threads)
+    prepared = assemble(dataset, matched, _extended(measured, files))
+    findings = [Finding("error", area, kind, tuple(cases), remedy) for kind, cases, remedy in prepared.problems]
+    findings += [_warning(area, text) for text in prepared.warnings]
+    if dataset.on_bad_clip == "quarantine" and not any(kind.startswith(TOO_MANY) for kind, _, _ in prepared.problems):
+        findings += _quarantined(area, prepared)
+    if len(read) < len(files):
+        title = f"{len(read):,} of {len(files):,} files were read, chosen at random; measure_clips reads all"
+        findings.append(Finding("info", area, title, ("the other files are taken to be like these",)))
+    return [*findings, _facts(area, prepared)], prepared
+
+
+def _quarantined(area: str, prepared: Prepared) -> list[Finding]:
+    bad = [BadFile(*row) for row in prepared.quarantine.itertuples(index=False)]
+    cases = tuple(f"{file} ({where}): {kind}" + (f", {reason}" if reason else "") for file, where, kind, reason in bad)
+    if not cases:
+        return []
+    title = f"bad files that go to the quarantine, {100 * prepared.summary['share_quarantined']:.2g} % of all"
+    return [Finding("warning", area, title, cases, "put them right, or accept that scores are without them")]
+
+
+def _extended(measured: pd.DataFrame, files: Sequence[str]) -> pd.DataFrame:
+    """What was measured, and for the files that were not read, what those read typically are."""
+    if len(measured) == len(files):
+        return measured
+    good = measured[measured["problem"] == ""]
+    typical = {column: good[column].median() for column in ("sample_rate", "channels", "duration_s", "n_samples")}
+    table = measured.set_index("file").reindex(list(files)).fillna(typical | {"problem": ""})
+    table["sha256"] = table["sha256"].where(table["sha256"].notna(), table.index)  # no two alike
+    return table.reset_index().astype(measured.dtypes)
+
+
+def _warning(area: str, text: str) -> Finding:
+    """A line of a reader: what, then after the last colon which."""
+    title, _, case = text.rpartition(": ")
+    return Finding("warning", area, title or text, (case,) if title else ())
+
+
+def _facts(area: str, prepared: Prepared) -> Finding:
+    told = prepared.summary
+    title = (
+        f"{told['n_clips']:,} clips of {told['n_files']:,} files, {told['hours']:.4g} h, "
+        f"{told['recordings']:,} recordings, {told['sites']} sites"
+    )
+    return Finding("info", area, title, tuple(f"{fact}: {value}" for fact, value in told["facts"].items()))
+
+
+def _try_split(
+    area: str, dataset: Dataset, manifest: pd.DataFrame, size: DataSize, planned: set[int]
+) -> tuple[list[Finding], DataSize]:
+    assert dataset.split is not None
+    try:
+        folds, balance = split_folds(manifest, dataset.split)
+    except InputError as error:
+        return [Finding.of(error, area)], size
+    audited, _ = audit(manifest, folds, balance, dataset.split.group, frames=None)
+    folds, balance, audited = (table[table["fold"].isin(list(planned))] for table in (folds, balance, audited))
+    sizes = folds.groupby(["fold", "part"]).size().groupby("part").max()
+    size = dataclasses.replace(size, n_train=int(sizes["train"]), n_val=int(sizes["val"]))
+    return [*split_findings(area, balance, dataset.split.group), leak_finding(area, audited)], size
+
+
+def _planned_size(dataset: Dataset, n_classes: int) -> DataSize:
+    """Of a data set that is not there yet, by its settings."""
+    source, split = dataset.source, dataset.split
+    assert isinstance(source, SynthSource) and isinstance(split, Holdout | KFold)
+    n_clips = source.recordings * source.clips_per_recording
+    if isinstance(split, Holdout):
+        return DataSize(n_classes, round(split.train * n_clips), round(split.val * n_clips))
+    rest = n_clips * (1 - 1 / split.n_folds)
+    return DataSize(n_classes, round((1 - split.val) * rest), round(split.val * rest))

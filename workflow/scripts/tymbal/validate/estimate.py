@@ -1,0 +1,108 @@
+"""What training will need, before it is tried: memory by what is kept, time by operations.
+
+The estimates hold for a plain step of Adam in one process. What they assume is a constant here, so that it is told.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+CARDS_GB = (8, 12, 16, 24, 32, 40, 48, 80)  # memory of usual GPUs
+COMMON_GB = 24  # the largest that many labs can get
+CONTEXT = 1.0e9  # bytes beside our tensors: CUDA's context, workspaces, gaps in the allocator's blocks
+PARAMETER = 16  # bytes: float32 weight, its gradient and Adam's two moments, also in mixed precision
+# The backward pass needs the gradients of one block's activations while almost all activations are still kept.
+BACKWARD = 1.1
+# Operations a second that training reaches on an older or a consumer card; larger cards are several times faster.
+GPU_FLOPS = {"mixed": 8e12, "fp32": 4e12}
+GPU_STEP_S = 0.05  # of every step, however small the batch: launching kernels, reading clips
+CPU_SHARED = 0.75  # of several threads, what each does of what it would do alone
+TRAINING = 3  # a step's operations over those of its forward pass (forward once, backward twice)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Bytes that a forward pass keeps for the backward pass.
+
+    Attributes:
+        fixed: whatever the batch size, such as copies of the weights in half precision.
+        per_clip: for each clip of the batch.
+    """
+
+    fixed: int
+    per_clip: int
+
+
+def training_bytes(n_parameters: int, kept: Kept, batch_size: int) -> float:
+    """Peak memory of a training step on a GPU, bytes."""
+    return CONTEXT + PARAMETER * n_parameters + BACKWARD * (kept.fixed + kept.per_clip * batch_size)
+
+
+def cards_that_hold(n_bytes: float) -> list[int]:
+    """Sizes, GB, of the usual GPUs that have so much memory."""
+    return [size for size in CARDS_GB if n_bytes <= size * 1e9]
+
+
+def accumulation(n_parameters: int, kept: Kept, batch_size: int) -> int | None:
+    """Into how many parts a batch must be cut so that a card of `COMMON_GB` holds one; None if no cut is enough."""
+    for parts in range(1, batch_size + 1):
+        if training_bytes(n_parameters, kept, math.ceil(batch_size / parts)) <= COMMON_GB * 1e9:
+            return parts
+    return None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One training.
+
+    Attributes:
+        n_train: clips of the training part.
+        n_val: clips of the validation part, scored after every epoch.
+        batch_size: clips in a step.
+        epochs: as planned, without early stopping.
+    """
+
+    n_train: int
+    n_val: int
+    batch_size: int
+    epochs: int
+
+
+def cpu_minutes(work: Workload, seconds_per_clip: float, threads: int) -> float:
+    """Time of a training on a processor.
+
+    Args:
+        work: how much is to be done.
+        seconds_per_clip: of a training step on one core.
+        threads: how many cores work on it.
+    """
+    cores = 1 if threads == 1 else CPU_SHARED * threads
+    return work.epochs * seconds_per_clip * (work.n_train + work.n_val / TRAINING) / cores / 60
+
+
+def gpu_minutes(work: Workload, flops_per_clip: int, precision: str) -> float:
+    """Time of a training on a GPU.
+
+    Args:
+        work: how much is to be done.
+        flops_per_clip: of one clip's forward pass.
+        precision: `mixed` or `fp32`.
+    """
+    operations = flops_per_clip * (TRAINING * work.n_train + work.n_val)
+    steps = math.ceil(work.n_train / work.batch_size) + math.ceil(work.n_val / work.batch_size)
+    return work.epochs * (operations / GPU_FLOPS[precision] + steps * GPU_STEP_S) / 60
+
+
+def attempts_needed(minutes: float, limits: Sequence[float]) -> int | None:
+    """How many attempts a training takes that goes on where the last was stopped; None if all are not enough.
+
+    Args:
+        minutes: of the whole training.
+        limits: time limit of each attempt that is made, minutes.
+    """
+    done = 0.0
+    for i, limit in enumerate(limits, 1):
+        done += limit
+        if minutes <= done:
+            return i
+    return None
