@@ -10,6 +10,7 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO / "tests")]
 
+import bench_copies  # noqa: E402, F401  registers its own
 import bench_index  # noqa: E402, F401  registers its own
 import bench_split  # noqa: E402, F401  registers its own
 import benchmarks  # noqa: E402, F401  registers them

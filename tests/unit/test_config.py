@@ -88,6 +88,12 @@ TRAIN = "models/ssast-tiny/train"
         (f"{DATASET}/source", TAGS | {"table": "field:tags.csv"}, "'field:tags.csv' names no known root"),
         (f"{DATASET}/source", TAGS | {"table": "D:/tags.csv"}, "relative to data_root, or ROOT:path"),
         (f"{DATASET}/source", {"format": "list", "audio": "a"}, "`classes` and `task` belong to every data set but"),
+        (
+            "datasets/corpus",
+            {"source": {"format": "list", "audio": "a", "class_names": {"a": "b"}}},
+            "`source.class_names` is without use",
+        ),
+        (f"{DATASET}/windows", {"length_s": 0.02, "labels": "recording"}, "greater than or equal to 0.025"),
         (f"{DATASET}/classes", ..., "`classes` and `task` belong to every data set but"),
         (f"{DATASET}/task", ..., "`classes` and `task` belong to every data set but"),
         (f"{DATASET}/split", ..., "`split` belongs to every data set with `classes`"),

@@ -38,6 +38,11 @@ def test_one_path_a_line_of_any_system(tmp_path: Path) -> None:
     assert "name no audio or feature file: 1: 'specs/d'" in warning
 
 
+def test_quotes_of_a_file_manager(tmp_path: Path) -> None:
+    reading = read(tmp_path, b'"D:\\r\\a b.wav"\nc.wav\n')
+    assert [record.file for record in reading.records] == ["D:\\r\\a b.wav", "c.wav"]
+
+
 def test_lines_that_name_no_clip_are_counted(tmp_path: Path) -> None:
     reading = read(tmp_path, b"Mode  Name\n----  ----\na.pt\nx/dataset_config.pt\nnotes.txt\n")
     assert [record.file for record in reading.records] == ["a.pt"]

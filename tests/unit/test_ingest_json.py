@@ -228,3 +228,12 @@ def test_any_content_is_read_or_refused(content: bytes) -> None:
         except InputError:
             return
         assert reading.records
+
+
+def test_without_classes_labels_are_not_read(tmp_path: Path) -> None:
+    """Manifests of self-supervised training hold a dummy label on every entry."""
+    (tmp_path / "a.json").write_text(json.dumps(data({"wav": "a.pt", "labels": "dummy"}, {"wav": "b.pt"})))
+    source = JsonSource(format="json", audio="audio", manifests="a.json")
+    reading = json_manifest.read(source, Vocabulary(()), {"data": tmp_path}, [])
+    assert labels_of(reading) == [None, None]
+    assert reading.warnings == []

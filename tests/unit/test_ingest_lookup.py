@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tymbal.errors import InputError
 from tymbal.ingest.lookup import (
+    ELSEWHERE,
     FEATURE_SUFFIXES,
     FOLDERS,
     NAME,
@@ -198,10 +199,31 @@ def test_a_target_outside_the_audio_folder_leaves_it_to_the_name(target: str) ->
     assert audio.find("/a/s1/A.wav") == Found(["s1/A.wav"], FOLDERS)
 
 
-def test_a_mapped_file_that_is_not_there_is_found_by_its_name() -> None:
+def test_a_mapped_file_that_is_not_there_is_missing() -> None:
     audio = audio_files("moved/A.wav", path_map={"/a": "audio"})
-    assert audio.find("/a/A.wav") == Found(["moved/A.wav"], NAME)
+    assert audio.find("/a/A.wav") == Found([], PATH_MAP, "moved/A.wav")
     assert audio.find("/a/B.wav").files == []
+
+
+def test_the_file_of_another_folder_is_not_taken_unasked() -> None:
+    """Recorders name files by the time alone: the same name at another site is another recording."""
+    audio = audio_files("siteA/20240105_053000.wav", "loose.wav")
+    assert audio.find("siteB/20240105_053000.wav") == Found([], NAME, "siteA/20240105_053000.wav")
+    assert audio.find("D:/specs/20240105_053000.wav") == Found(["siteA/20240105_053000.wav"], ELSEWHERE)
+    assert audio.find("any/loose.wav") == Found(["loose.wav"], NAME)
+
+
+@pytest.mark.parametrize("links", [("latest",), ("latest", "current")])
+def test_links_back_into_the_folder_are_not_followed_for_ever(tmp_path: Path, links: tuple[str, ...]) -> None:
+    (tmp_path / "a.wav").touch()
+    for link in links:
+        (tmp_path / link).symlink_to(tmp_path)
+    assert list_files(tmp_path, {".wav"}) == ["a.wav"]
+
+
+def test_windows_paths_have_no_case_and_long_forms() -> None:
+    audio = audio_files("S/A.wav", "T/A.wav", path_map={r"D:\Recordings": "audio"})
+    assert audio.find(r"\\?\d:\recordings\S\A.wav") == Found(["S/A.wav"], PATH_MAP)
 
 
 def test_a_prefix_given_twice_is_told() -> None:

@@ -36,16 +36,16 @@ def named(**told: Any) -> Named:
     ],
 )
 def test_the_first_pattern_that_matches_the_whole_stem(stem: str, expected: Named) -> None:
-    assert DEFAULT.read(stem) == expected
+    assert DEFAULT.read((stem,)) == expected
 
 
 def test_a_name_that_no_pattern_matches() -> None:
-    assert Names([SOUNDSCAPE_NAME]).read("field trip") is None
+    assert Names([SOUNDSCAPE_NAME]).read(("field trip",)) is None
 
 
 def test_other_groups_are_columns() -> None:
     names = Names([r"(?P<recording>(?P<speaker>[a-z]+)-(?P<take>\d))(?:_(?P<mic>\w))?"])
-    found = names.read("ann-2")
+    found = names.read(("ann-2",))
     assert found is not None
     assert found.columns == {"mic": "", "speaker": "ann", "take": "2"}
 
@@ -61,7 +61,7 @@ def test_other_groups_are_columns() -> None:
     ],
 )
 def test_ways_of_writing_date_and_time(date: str, time: str, told: str) -> None:
-    found = Names([r"(?P<recording>r)(?P<date>[\d-]*)x(?P<time>[\d-]*)"]).read(f"r{date}x{time}")
+    found = Names([r"(?P<recording>r)(?P<date>[\d-]*)x(?P<time>[\d-]*)"]).read((f"r{date}x{time}",))
     assert found is not None
     assert (found.recorded_at, found.problem) == (told, "")
 
@@ -78,14 +78,14 @@ def test_ways_of_writing_date_and_time(date: str, time: str, told: str) -> None:
     ],
 )
 def test_dates_and_times_that_cannot_be_are_told(date: str, time: str, why: str) -> None:
-    found = Names([r"(?P<recording>r)(?P<date>[\d-]*)x(?P<time>[\d-]*)"]).read(f"r{date}x{time}")
+    found = Names([r"(?P<recording>r)(?P<date>[\d-]*)x(?P<time>[\d-]*)"]).read((f"r{date}x{time}",))
     assert found is not None
     assert found.recorded_at == ""
     assert why in found.problem
 
 
 def test_an_empty_recording_is_told() -> None:
-    found = Names([r"(?P<recording>[a-z]*)\d*"]).read("12")
+    found = Names([r"(?P<recording>[a-z]*)\d*"]).read(("12",))
     assert found is not None
     assert found.problem
 
@@ -98,7 +98,7 @@ def test_an_empty_recording_is_told() -> None:
 )
 def test_round_trip(site: str, moment: datetime, segment: int | None) -> None:
     recording = f"{site}_{moment:%Y%m%d_%H%M%S}"
-    found = DEFAULT.read(recording if segment is None else f"{recording}_{segment}")
+    found = DEFAULT.read(("folder", recording if segment is None else f"{recording}_{segment}"))
     assert found == named(
         recording=recording,
         site=site,
@@ -110,5 +110,13 @@ def test_round_trip(site: str, moment: datetime, segment: int | None) -> None:
 @settings(deadline=None, max_examples=200)
 @given(st.text(max_size=30))
 def test_any_name_is_read_or_refused_without_an_exception(stem: str) -> None:
-    found = DEFAULT.read(stem)
+    found = DEFAULT.read((stem,))
     assert found is None or found.recording or found.problem
+
+
+def test_a_pattern_with_a_slash_is_of_folders_too():
+    """Recorders that name files by the time alone lie in a folder a site."""
+    names = Names([r"(.*/)?(?P<site>[^/]+)/(?P<recording>(?P<date>\d{8})_(?P<time>\d{6}))", r"(?P<recording>.+)"])
+    found = names.read(("2024", "North", "20240105_053000"))
+    assert (found.site, found.recording, found.recorded_at) == ("North", "20240105_053000", "2024-01-05T05:30:00")
+    assert names.read(("20240105_053000",)).pattern == 1

@@ -89,11 +89,11 @@ def test_tag_table_to_manifest_byte_for_byte(tmp_path: Path) -> None:
     write_manifest(ready(tmp_path, dataset(source, classes=["鳥", "蟬"])), path)
     hashes = [sha256(file) for file in sorted(audio.rglob("*.*"))]
     stem = "S2_20240105_053000"
-    # A blank Site cell leaves the site to the name.
+    # A blank Site cell is not filled from the name, as one place would have two names.
     assert path.read_text(encoding="utf-8") == (
         "clip_id,root,path,start_s,duration_s,recording,site,recorded_at,segment,fold,sample_rate,channels,sha256,Light,"
         "label:鳥,label:蟬\n"
-        f"{stem}_1,data,birds/audio/{stem}_1.wav,0.0,0.5,{stem},S2,2024-01-05T05:30:00,1,,8000,1,{hashes[0]},noon,0.6,0.0\n"
+        f"{stem}_1,data,birds/audio/{stem}_1.wav,0.0,0.5,{stem},,2024-01-05T05:30:00,1,,8000,1,{hashes[0]},noon,0.6,0.0\n"
         f"{stem}_2,data,birds/audio/{stem}_2.wav,0.0,0.5,{stem},East,2024-01-05T05:30:00,2,,16000,2,{hashes[1]},dusk,,\n"
         f"deep/S1_a_1,data,birds/audio/deep/S1_a_1.FLAC,0.0,1.25,S1_a,West,,1,,8000,1,{hashes[2]},,0.6,1.0\n"
     )
@@ -165,7 +165,7 @@ def test_given_parts_and_columns_reach_the_manifest(tmp_path: Path) -> None:
     pattern = r"(?P<recording>(?P<speaker>.)_(?P<take>\d))"
     manifest = ready(tmp_path, dataset(source, name_patterns=[pattern]))
     assert manifest["fold"].tolist() == ["train", "test"]
-    assert manifest["speaker"].tolist() == ["7", "b"]  # the table comes first, the name fills what it leaves blank
+    assert manifest["speaker"].tolist() == ["7", ""]  # the column of the table, whole
     assert manifest["take"].tolist() == ["1", "1"]
 
 
@@ -306,7 +306,7 @@ def test_two_folders_given_for_one_file_are_not_equal_rows(tmp_path: Path) -> No
     birds(tmp_path, "s1/a")
     tag_table(tmp_path, "s1/a,1,0", "s2/a,1,0")
     assert refused(tmp_path, dataset()) == {
-        "files described more than once": ["s1/a.wav: tags.csv row 2 and tags.csv row 3 differ"]
+        "missing files": ["s2/a (tags.csv row 3): there is s1/a.wav, in another folder"]
     }
 
 
@@ -421,7 +421,7 @@ def test_recordings_are_cut_into_windows_with_the_labels_heard_in_them(tmp_path:
     facts = prepared.summary["facts"]
     assert (facts["files too short for a clip"], facts["labels that no clip has"]) == (1, 2)
     told = "\n".join(prepared.warnings)
-    assert "files shorter than a clip, which give none: 1" in told
+    assert "files shorter than a clip, which give none but with `windows.last` keep: 1: y.wav" in told
     assert "labels that no clip has, as they overlap none by enough: 2: x.wav at 3.1 s, y.wav at 0 s" in told
     assert prepared.summary["n_files"] == 1
 
@@ -439,12 +439,22 @@ def test_labels_of_whole_recordings_on_windows_are_told(tmp_path: Path) -> None:
 
 def test_labels_after_the_end_of_a_file_are_told(tmp_path: Path) -> None:
     add_audio(tmp_path / "birds" / "audio" / "x.wav", 1, seconds=2)
-    (tmp_path / "long.csv").write_text("file,label,start,end\nx,A,0,1\nx,B,1.5,9\n")
+    (tmp_path / "long.csv").write_text("file,label,start,end\nx,A,0,1\nx,B,1.5,9\nx,B,2,3\n")
     columns = {"start_column": "start", "end_column": "end"}
     source = {"format": "long", "table": "long.csv", "audio": "birds/audio"} | columns
     assert refused(tmp_path, dataset(source, **windowed("events"))) == {
-        "labels after the end of their file": ["x.wav (long.csv row 2): 1.5 to 9 s of 2 s"]
+        "labels after the end of their file": ["x.wav (long.csv row 2): 2 to 3 s of 2 s"]
     }
+    (tmp_path / "long.csv").write_text("file,label,start,end\nx,A,0,1\nx,B,1.5,9\n")
+    prepared = prepare(tmp_path, dataset(source, **windowed("events")))
+    assert "labels that go on after the end of their file, cut there: 1: x.wav: 9 s of 2 s" in prepared.warnings
+
+
+def test_without_a_clip_nothing_goes_on(tmp_path: Path) -> None:
+    birds(tmp_path, "a", "b")
+    tag_table(tmp_path, "a,1,0", "b,0,1")
+    settings = dataset(windows={"length_s": 60, "labels": "recording"})
+    assert refused(tmp_path, settings) == {"no clip is left": ["none of 2 files gives a clip"]}
 
 
 # --- names only -------------------------------------------------------------------------------------------

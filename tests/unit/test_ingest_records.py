@@ -8,6 +8,7 @@ import pytest
 
 from tymbal.errors import InputError
 from tymbal.ingest.records import fold_of, read_table
+from tymbal.ingest.text import UNSURE
 
 
 def table(folder: Path, text: str | bytes) -> Path:
@@ -48,7 +49,7 @@ def test_the_required_columns_choose_the_delimiter(tmp_path: Path) -> None:
 
 def test_facts_tell_encoding_and_an_unusual_delimiter(tmp_path: Path) -> None:
     assert read_table(table(tmp_path, "File,蟬\na,1\n".encode("cp950")), {"File": "s"}).facts == {
-        "encoding of tags.csv": "cp950"
+        "encoding of tags.csv": f"cp950 (gbk {UNSURE})"
     }
     assert read_table(table(tmp_path, "File;B\na;1\n".encode("utf-16")), {"File": "s"}).facts == {
         "encoding of tags.csv": "utf-16",

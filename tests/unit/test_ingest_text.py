@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tymbal.errors import InputError
-from tymbal.ingest.text import parse_json, read_text
+from tymbal.ingest.text import UNSURE, parse_json, read_text
 
 BIRDS = "FileName,MainTag_鳥,MainTag_蟬\n"
 
@@ -34,8 +34,8 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("utf-8", "utf-8"),
         ("utf-8-sig", "utf-8-sig"),
-        ("cp950", "cp950"),
-        ("big5", "cp950"),
+        ("cp950", f"cp950 (gbk {UNSURE})"),
+        ("big5", f"cp950 (gbk {UNSURE})"),
         ("utf-16", "utf-16"),
         ("utf-16-le", "utf-16-le"),
         ("utf-16-be", "utf-16-be"),
@@ -54,7 +54,10 @@ def test_gbk_that_decodes_as_big5_is_told_by_the_names(file: Path) -> None:
     other = text.encode("gbk").decode("cp950")  # does not fail: it is other text
     assert read(file, text.encode("gbk"), ("鸟", "蛙")) == (text, "gbk")
     assert read(file, text.encode("gbk"), ("Bird", "蛙", "风")) == (text, "gbk"), "the encoding with the most names"
-    assert read(file, text.encode("gbk"), ("Bird",)) == (other, "cp950"), "without names, the first that decodes"
+    assert read(file, text.encode("gbk"), ("Bird",)) == (
+        other,
+        f"cp950 (gbk {UNSURE})",
+    ), "without names, the first that decodes"
 
 
 def test_what_is_needed_goes_before_names(file: Path) -> None:
@@ -131,7 +134,7 @@ def test_any_bytes_are_read_whole_or_refused(file: Path, data: bytes) -> None:
         text, encoding = read(file, data)
     except InputError:
         return
-    assert text.encode(encoding) == data
+    assert text.encode(encoding.split(" ")[0]) == data
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, '"\\ud800"', '{"a": ' + "9" * 5000 + "}"])

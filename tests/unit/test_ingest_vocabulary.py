@@ -76,7 +76,7 @@ def test_class_maps_that_cannot_be(tmp_path: Path, text: str, message: str) -> N
 
 def test_a_vocabulary_file_gives_all_its_classes(tmp_path: Path) -> None:
     found = vocabulary_file(tmp_path, {"all_classes": ["鳥", " Bat"], "present_classes": ["Bat"]})
-    assert found == Vocabulary(("鳥", "Bat"))
+    assert found == Vocabulary(("鳥", "Bat"), facts={"encoding of classes.json": "utf-8"})
 
 
 @pytest.mark.parametrize("value", [[], {}, {"present_classes": ["A"]}, {"all_classes": "AB"}, {"all_classes": [1, 2]}])
@@ -161,4 +161,13 @@ def test_of_two_names_for_one_class_the_larger_weight_counts() -> None:
 
 def test_names_that_a_source_should_hold() -> None:
     vocabulary = Vocabulary(("Bird", "Owl"), {"/m/1": "Bird"})
-    assert vocabulary.expected({" 鳥": "/m/1", "雀": "Bird"}) == {"鳥", "雀", "Owl"}
+    files = ["a/b.wav", "north/溪_1.wav"]
+    assert vocabulary.expected({" 鳥": "/m/1", "雀": "Bird"}, files) == {"鳥", "雀", "Owl", "溪_1"}
+
+
+def test_a_name_may_only_be_mapped_to_a_class() -> None:
+    vocabulary = Vocabulary(("Bird", "Owl"))
+    with pytest.raises(InputError, match="'雀' -> 'Brid', which is no class"):
+        translate_labels({"雀": 1}, {"雀": "Brid"}, vocabulary, "a.csv", unknown="drop")
+    with pytest.raises(InputError, match="the same, written differently"):
+        translate_labels({"café": 1}, {"caf\u00e9": "Bird", "cafe\u0301": "Owl"}, vocabulary, "a.csv")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from tymbal.config.data import Windows
 from tymbal.ingest.records import Event, Record
-from tymbal.ingest.windows import beyond_end, cut, in_no_clip
+from tymbal.ingest.windows import beyond_end, cut, in_no_clip, past_end
 
 
 def windows(length_s: float = 3.0, **others: Any) -> Windows:
@@ -90,9 +90,11 @@ def test_a_file_that_nobody_listened_to_stays_unlabelled() -> None:
     assert [clip.labels for clip in cut(Record("a", "", None), 3.0, windows())] == [None]
 
 
-def test_events_beyond_the_end_are_told_with_a_tolerance() -> None:
+def test_events_beyond_and_past_the_end_are_told() -> None:
     record = with_events((5.0, 6.1, "Bird"), (5.0, 6.2, "Frog"), (7.0, 1e308, "Owl"))
-    assert beyond_end(record, 6.0) == list((record.events or ())[1:])
+    _, frog, owl = record.events or ()
+    assert beyond_end(record, 6.0) == [owl]
+    assert past_end(record, 6.0) == [frog]
     assert [clip.labels for clip in cut(record, 6.0, windows())] == [{}, {"Bird": 1.0, "Frog": 1.0}]
 
 

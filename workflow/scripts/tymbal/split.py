@@ -134,7 +134,8 @@ def _divide(groups: Groups, which: np.ndarray, shares: Sequence[float], seed: in
         other = "" if groups.kind == "recording" else "group by recording (`split.group`), or "
         raise InputError(
             f"too few {groups.kind}s with labelled clips: {purpose} need at least {len(shares)}, found {len(which)}. "
-            f"What to do: {other}label clips of more {groups.kind}s."
+            f"What to do: {other}label clips of more {groups.kind}s"
+            + ("." if groups.kind != "recording" else ", or let `name_patterns` tell recordings apart.")
         )
     return divide(groups.weights[which], shares, seed)
 

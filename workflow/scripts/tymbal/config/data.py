@@ -11,6 +11,9 @@ from tymbal.config.base import Positive, Seconds, Settings, Share
 # What a name pattern or a table may tell of a clip beside its labels, and what the manifest keeps for itself.
 NAMED = ("recording", "site", "date", "time", "segment")
 RESERVED = (
+    "file",
+    "problem",
+    "n_samples",
     "clip_id",
     "root",
     "path",
@@ -212,7 +215,7 @@ Source = Annotated[
 class Windows(Settings):
     """Files are cut into clips of one length. What a label says about a clip is declared, never guessed."""
 
-    length_s: WindowSeconds
+    length_s: Annotated[WindowSeconds, Field(ge=0.025)]  # a frame at least
     hop_s: WindowSeconds | None = None  # from start to start; the length if not given
     # `events`: a clip has the labels whose stretch of the file it overlaps. `recording`: every clip has all labels
     # of its file, also of sounds that are not in it.
@@ -327,9 +330,14 @@ class Clips(Settings):
             twice = sorted({name for name in self.classes if self.classes.count(name) > 1})
             if twice:
                 raise ValueError(f"classes are named twice: {twice}")
-        unlabelled = self.source.format == "list"
-        if (self.classes is None) != unlabelled or (self.task is None) != unlabelled:
-            raise ValueError("`classes` and `task` belong to every data set but those of source.format `list`")
+        formats = {"list": [True], "json": [True, False]}.get(self.source.format, [False])  # without labels or with
+        if (self.classes is None) not in formats or (self.classes is None) != (self.task is None):
+            raise ValueError(
+                "`classes` and `task` belong to every data set but those of source.format `list`; of `json`, only "
+                "without `classes` and `task` the labels are not read"
+            )
+        if self.classes is None and isinstance(self.source, LabSource) and self.source.class_names:
+            raise ValueError("`source.class_names` is without use, as there are no `classes`")
         if self.features is not None and (self.windows is not None or self.channel != "mix"):
             raise ValueError(
                 "`windows` and `channel` are for audio; files of `features` are whole clips of one channel"

@@ -105,7 +105,7 @@ def read_annotations(
     names = list_files(folder, {".txt"})
     if not names:
         raise InputError(f"{folder} holds no annotations (.txt). Correct `source.annotations`, `data_root` or `roots`.")
-    sheets, encodings = _read_sheets(folder, names, parse, vocabulary.expected(source.class_names))
+    sheets, encodings = _read_sheets(folder, names, parse, vocabulary.expected(source.class_names, files))
     counts = Counter(stretch.label for sheet in sheets.values() for stretch in sheet.stretches)
     place = f"annotations in {source.annotations}"
     translation = translate_labels(counts, source.class_names, vocabulary, place, unknown=source.unknown_labels)

@@ -18,7 +18,7 @@ def read(source: EscSource, vocabulary: Vocabulary, roots: Mapping[str, Path], f
         source: the table's settings.
         vocabulary: the classes.
         roots: name of a root -> folder.
-        files: not needed here.
+        files: the audio files; their names tell the encoding.
 
     Returns:
         One record a row, in the table's order.
@@ -29,7 +29,7 @@ def read(source: EscSource, vocabulary: Vocabulary, roots: Mapping[str, Path], f
     layout = "part of the ESC layout"
     required = {"filename": layout, "fold": layout, "category": layout}
     required[source.recording_column] = "setting source.recording_column"
-    table = read_table(locate(source.table, roots), required, vocabulary.expected(source.class_names))
+    table = read_table(locate(source.table, roots), required, vocabulary.expected(source.class_names, files))
     recording_column = clean(source.recording_column)
 
     problems = []

@@ -23,9 +23,9 @@ def read(source: ListSource, vocabulary: Vocabulary, roots: Mapping[str, Path], 
 
     Args:
         source: the list's settings.
-        vocabulary: not needed here.
+        vocabulary: holds no class.
         roots: root -> folder.
-        files: all files of the folder, which are the records if there is no list.
+        files: all files of the folder, which are the records if there is no list; else they tell its encoding.
 
     Returns:
         One record a path, in the order of the list.
@@ -36,7 +36,9 @@ def read(source: ListSource, vocabulary: Vocabulary, roots: Mapping[str, Path], 
     if source.table is None:
         return Reading([Record(file, "the audio folder", None) for file in files])
     path = locate(source.table, roots)
-    (records, n_blank, others), encoding = read_text(path, lambda text: _records(path, text))
+    (records, n_blank, others), encoding = read_text(
+        path, lambda text: _records(path, text), vocabulary.expected({}, files)
+    )
     facts: dict[str, int | str] = {
         f"encoding of {path.name}": encoding,
         f"blank lines of {path.name}": n_blank,
@@ -55,6 +57,8 @@ def _records(path: Path, text: str) -> tuple[list[Record], int, list[str]]:
     records, others, n_blank = [], [], 0
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
         name = line.strip()
+        if len(name) > 1 and name[0] == name[-1] == '"':  # as a file manager copies paths
+            name = name[1:-1]
         if not name:
             n_blank += 1
         elif name.endswith(SIDE_FILE) or PurePosixPath(name).suffix.lower() not in LISTED:

@@ -39,13 +39,14 @@ def read(source: JsonSource, vocabulary: Vocabulary, roots: Mapping[str, Path], 
     `labels` is a name, several names with commas between, or a list of names. A text is first tried as one name, as
     names may hold commas. An entry without `labels`, or whose labels are all dropped, is unlabelled. Empty `labels`
     say that someone listened and none of the classes is there: weight 0 for each. `weights` go with `labels` one by
-    one; without them all are 1. Of two names for one class the larger weight counts.
+    one; without them all are 1. Of two names for one class the larger weight counts. Without classes, labels are not
+    read: manifests for self-supervised training hold some only because their programs ask for them.
 
     Args:
         source: the manifests' settings.
         vocabulary: the classes.
         roots: name of a root -> folder.
-        files: not needed here.
+        files: the audio files; their names tell the encoding.
 
     Returns:
         One record an entry, in the order of the manifests; its fold is the part.
@@ -63,7 +64,7 @@ def read(source: JsonSource, vocabulary: Vocabulary, roots: Mapping[str, Path], 
     entries: list[Entry] = []
     problems: list[str] = []
     for part, manifest in manifests.items():
-        expected = vocabulary.expected(source.class_names)
+        expected = vocabulary.expected(source.class_names, files)
         data, facts[f"encoding of {manifest}"] = _data(locate(manifest, roots), expected)
         for number, raw in enumerate(data, 1):
             where = f"{manifest} entry {number}"
@@ -82,6 +83,8 @@ def read(source: JsonSource, vocabulary: Vocabulary, roots: Mapping[str, Path], 
         raise InputError.listing(f"{place}: entries", problems, remedy)
     _check_files_once(entries, place)
 
+    if not vocabulary.names:
+        return Reading([Record(entry.wav, entry.where, None, fold=entry.part) for entry in entries], facts)
     counts: Counter[str] = Counter()
     for named, n in Counter(entry.named for entry in entries).items():
         for name, _ in named or ():

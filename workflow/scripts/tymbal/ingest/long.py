@@ -44,7 +44,7 @@ def read(source: LongSource, vocabulary: Vocabulary, roots: Mapping[str, Path], 
         source: the table's settings.
         vocabulary: the classes.
         roots: name of a root -> folder.
-        files: not needed here.
+        files: the audio files; their names tell the encoding.
 
     Returns:
         One record a file, in the order of their first rows.
@@ -55,7 +55,9 @@ def read(source: LongSource, vocabulary: Vocabulary, roots: Mapping[str, Path], 
     columns = Columns(source)
     settings = ("label_column", "weight_column", "start_column", "end_column")
     own = {name: f"setting source.{s}" for s in settings if (name := getattr(source, s)) is not None}
-    table = read_table(locate(source.table, roots), columns.required | own, vocabulary.expected(source.class_names))
+    table = read_table(
+        locate(source.table, roots), columns.required | own, vocabulary.expected(source.class_names, files)
+    )
     gathered = _gather(source, table, columns)
 
     counts = Counter(label.name for file in gathered for label in file.labels if label is not None)

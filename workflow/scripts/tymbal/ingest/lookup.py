@@ -10,20 +10,20 @@ from typing import NamedTuple, NoReturn
 from tymbal.config.data import SIDE_FILE
 from tymbal.errors import InputError
 from tymbal.files import write_text
-from tymbal.ingest.paths import PathMap, parts
+from tymbal.ingest.paths import PathMap, is_absolute, parts
 
 log = logging.getLogger(__name__)
 
 # What libsndfile reads and knows by its extension.
-SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".caf", ".rf64", ".w64"}
-)
+_NAMES = "wav wave bwf rf64 w64 flac ogg oga opus mp3 mp2 aiff aif aifc au snd caf voc sph nist iff svx"
+SUFFIXES = frozenset(f".{name}" for name in _NAMES.split())
 FEATURE_SUFFIXES = frozenset({".pt"})
 
 _TAKEN_OFF = {suffix[1:] for suffix in SUFFIXES | FEATURE_SUFFIXES}
 
 # How a file was found, the surest way first.
 PATH_MAP, FOLDERS, NAME = "path_map", "folders and name", "name only"
+ELSEWHERE = "name only, in another folder than the source names"
 
 
 class Found(NamedTuple):
@@ -32,10 +32,12 @@ class Found(NamedTuple):
     Attributes:
         files: none if missing, several if ambiguous.
         rule: how they were found.
+        near: if missing, a file of this name that lies elsewhere than the source says.
     """
 
     files: list[str]
     rule: str
+    near: str = ""
 
 
 def list_files(folder: Path, suffixes: Collection[str]) -> list[str]:
@@ -56,8 +58,15 @@ def list_files(folder: Path, suffixes: Collection[str]) -> list[str]:
         ) from error
 
     found, other = [], Counter[str]()
+    above: dict[str, set[tuple[int, int]]] = {}  # folder -> itself and those it lies in; a link may lead back into one
     for place, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        status = Path(place).stat()
+        before_it = above.get(str(Path(place).parent), set())
+        if (status.st_dev, status.st_ino) in before_it:
+            folders.clear()
+            continue
+        above[str(Path(place))] = before_it | {(status.st_dev, status.st_ino)}
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
         inner = Path(place).relative_to(folder).as_posix()
         before = "" if inner == "." else f"{inner}/"
         for name in files:
@@ -114,8 +123,10 @@ def _key(found: tuple[str, ...]) -> tuple[str, ...]:
 class AudioFiles:
     """Finds files by the names that sources give them.
 
-    First by the place that `path_map` tells. Else by the stem; of several files with it, those sharing the most folders
-    with the name, counted from the end, are meant, and the file with exactly these folders before all others.
+    By the place that `path_map` tells, and nowhere else if it tells one. Else by the stem; of several files with it,
+    those sharing the most folders with the name, counted from the end, are meant, and the file with exactly these
+    folders before all others. A file of this stem in a folder of another name is the one meant only if the name is an
+    absolute path, of a folder on another machine; beside a path in the audio folder it is another recorder's.
 
     Args:
         files: all there are, relative to their folder.
@@ -148,13 +159,18 @@ class AudioFiles:
         if whole:
             return Found(_those(candidates, keys, given), FOLDERS)
         mapped = self._path_map.inside(named)
-        if mapped is not None and (here := _those(candidates, keys, _key(mapped))):
-            return Found(here, PATH_MAP)
+        if mapped is not None:
+            here = _those(candidates, keys, _key(mapped))
+            return Found(here, PATH_MAP, "" if here else candidates[0])
         if len(given) == 1:
             return Found(list(candidates), NAME)
         shared = [_shared_tail(given, own) for own in keys]
         nearest = [file for file, n in zip(candidates, shared, strict=True) if n == max(shared)]
-        return Found(_those(candidates, keys, given) or nearest, FOLDERS if max(shared) > 1 else NAME)
+        if max(shared) > 1:
+            return Found(_those(candidates, keys, given) or nearest, FOLDERS)
+        if len(candidates) > 1 or len(keys[0]) == 1:  # not in a folder, so that none differs
+            return Found(list(candidates), NAME)
+        return Found(candidates, ELSEWHERE) if is_absolute(named) else Found([], NAME, candidates[0])
 
 
 def _those(files: Sequence[str], keys: Sequence[tuple[str, ...]], wanted: tuple[str, ...]) -> list[str]:

@@ -9,10 +9,11 @@ from typing import Any
 from tymbal.config.data import Clips, LabSource, SynthSource, TagSource
 from tymbal.errors import InputError
 from tymbal.ingest import audacity, esc, file_list, folders, json_manifest, long, multihot, raven, tags
-from tymbal.ingest.lookup import FEATURE_SUFFIXES, FOLDERS, NAME, PATH_MAP, SUFFIXES, AudioFiles, key, list_files
+from tymbal.ingest.lookup import ELSEWHERE, FEATURE_SUFFIXES, FOLDERS, NAME, PATH_MAP, SUFFIXES, AudioFiles, list_files
 from tymbal.ingest.paths import PathMap
 from tymbal.ingest.problems import MISSING, BadFile, Problem
 from tymbal.ingest.records import Reading, Record
+from tymbal.ingest.text import UNSURE
 from tymbal.ingest.vocabulary import Vocabulary, read_vocabulary
 from tymbal.roots import SYNTH, locate
 
@@ -96,6 +97,7 @@ def match(
     source = _located(dataset, name)
     vocabulary = read_vocabulary(dataset.classes, roots)
     reading = READERS[source.format](source, vocabulary, roots, files)
+    facts = vocabulary.facts | reading.facts
     if not reading.records:
         raise InputError(f"data set {name}: its source tells of no file. Correct the settings of `source`.")
     audio = AudioFiles(files, PathMap(path_map, source.audio))
@@ -104,22 +106,32 @@ def match(
 
     found: dict[str, Record] = {}
     rules: Counter[str] = Counter()
-    missing, ambiguous, repeated, different = [], [], [], []
+    missing, ambiguous, repeated, different, elsewhere = [], [], [], [], []
     for record in reading.records:
-        candidates, rule = audio.find(record.file, whole=itself)
+        candidates, rule, near = audio.find(record.file, whole=itself)
         if not candidates:
-            missing.append(BadFile(record.file, record.where, MISSING, ""))
+            reason = f"there is {near}, in another folder" if near else ""
+            missing.append(BadFile(record.file, record.where, MISSING, reason))
         elif len(candidates) > 1:
             several = " or ".join(candidates[:5]) + (" or ..." if len(candidates) > 5 else "")
             ambiguous.append(f"{record.where}: {record.file!r} may be {several}")
         elif (first := found.setdefault(candidates[0], record)) is record:
             rules[rule] += 1
+            if rule == ELSEWHERE:
+                elsewhere.append(f"{record.file} ({record.where}) is {candidates[0]}")
         elif _comparable(first) == _comparable(record):
             repeated.append(f"{record.where} (as {first.where})")
         else:
             different.append(f"{candidates[0]}: {first.where} and {record.where} differ")
 
     warnings = list(reading.warnings)
+    warnings += [f"{what}: {told}" for what, told in facts.items() if UNSURE in str(told)]
+    if elsewhere:
+        shown = "; ".join(elsewhere[:10]) + ("; ..." if len(elsewhere) > 10 else "")
+        warnings.append(
+            f"files found by name in another folder than the source names, which `path_map` would settle: "
+            f"{len(elsewhere)}: {shown}"
+        )
     if repeated:
         shown = ", ".join(repeated[:10]) + (", ..." if len(repeated) > 10 else "")
         warnings.append(f"rows that repeat another row, read once: {len(repeated)}: {shown}")
@@ -130,8 +142,8 @@ def match(
         n_records=len(reading.records) - len(repeated),
         missing=missing,
         problems=_problems(ambiguous, different),
-        facts=reading.facts
-        | {f"files found by {rule}": rules[rule] for rule in (PATH_MAP, FOLDERS, NAME)}
+        facts=facts
+        | {f"files found by {rule}": rules[rule] for rule in (PATH_MAP, FOLDERS, NAME, ELSEWHERE)}
         | {
             "files missing": len(missing),
             "rows that repeat another row": len(repeated),
@@ -150,7 +162,7 @@ def _located(dataset: Clips, name: str) -> Any:
 
 
 def _comparable(record: Record) -> Record:
-    return replace(record, file="/".join(key(record.file)), where="")
+    return replace(record, file="", where="")
 
 
 def _problems(ambiguous: Sequence[str], different: Sequence[str]) -> list[Problem]:

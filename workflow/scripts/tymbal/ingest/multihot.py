@@ -23,7 +23,7 @@ def read(source: MultihotSource, vocabulary: Vocabulary, roots: Mapping[str, Pat
         source: the table's settings.
         vocabulary: the classes.
         roots: name of a root -> folder.
-        files: not needed here.
+        files: the audio files; their names tell the encoding.
 
     Returns:
         One record a row, in the table's order.
@@ -32,7 +32,7 @@ def read(source: MultihotSource, vocabulary: Vocabulary, roots: Mapping[str, Pat
         InputError: the table, its columns or its cells are not as expected.
     """
     columns = Columns(source)
-    table = read_table(locate(source.table, roots), columns.required, vocabulary.expected(source.class_names))
+    table = read_table(locate(source.table, roots), columns.required, vocabulary.expected(source.class_names, files))
     others = [column for column in table.columns if column not in columns.required]
     translation = translate_columns(others, source.class_names, vocabulary, table.name, "column")
     scored = [column for column in others if translation.meaning[column] is not None]

@@ -36,16 +36,17 @@ class Named:
 
 
 class Names:
-    """Reads names by the first pattern that matches the whole of a stem."""
+    """Reads names by the first pattern that matches the whole of a stem, or of folders and stem if it holds a `/`."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = [re.compile(pattern) for pattern in patterns]
+        self._of_paths = ["/" in pattern for pattern in patterns]
         self._extra = [sorted(set(pattern.groupindex) - set(NAMED)) for pattern in self._patterns]
 
-    def read(self, stem: str) -> Named | None:
-        """What a stem (a file's name without folders and extension) tells; None if no pattern matches."""
+    def read(self, parts: Sequence[str]) -> Named | None:
+        """What a file's folders and stem (its name without extension) tell; None if no pattern matches."""
         for i, pattern in enumerate(self._patterns):
-            if match := pattern.fullmatch(stem):
+            if match := pattern.fullmatch("/".join(parts) if self._of_paths[i] else parts[-1]):
                 groups = match.groupdict(default="")
                 recorded_at, problem = _recorded_at(groups.get("date", ""), groups.get("time", ""))
                 if not groups["recording"]:

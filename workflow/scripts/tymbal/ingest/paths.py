@@ -17,6 +17,8 @@ def parts(path: str) -> tuple[str, ...]:
     `("//", "nas", "field", "a")`. Drive letters and hosts, which have no case, are given in lower case.
     """
     text = clean(path).replace("\\", "/")
+    for mark in ("//?/", "//./"):  # Windows' way to write long paths
+        text = text.removeprefix(mark)
     found = [part for part in text.split("/") if part not in ("", ".")]
     if text.startswith("//"):
         return ("//", *(part.lower() for part in found[:1]), *found[1:])
@@ -25,6 +27,20 @@ def parts(path: str) -> tuple[str, ...]:
     if found and len(found[0]) == 2 and found[0][1] == ":":
         found[0] = found[0].lower()
     return tuple(found)
+
+
+def is_absolute(found: tuple[str, ...]) -> bool:
+    """Whether `parts` are those of a path from the top of a machine, a drive or a network."""
+    return found[:1] in (("/",), ("//",)) or _is_of_windows(found)
+
+
+def _is_of_windows(found: tuple[str, ...]) -> bool:
+    return found[:1] == ("//",) or (len(found) > 0 and len(found[0]) == 2 and found[0][1] == ":")
+
+
+def _comparable(found: tuple[str, ...]) -> tuple[str, ...]:
+    """Windows does not tell capitals apart."""
+    return tuple(part.casefold() for part in found) if _is_of_windows(found) else found
 
 
 class PathMap:
@@ -41,7 +57,7 @@ class PathMap:
     def __init__(self, path_map: Mapping[str, str], folder: str) -> None:
         written: dict[tuple[str, ...], list[str]] = {}
         for prefix in path_map:
-            written.setdefault(parts(prefix), []).append(prefix)
+            written.setdefault(_comparable(parts(prefix)), []).append(prefix)
         if problems := [" and ".join(several) for several in written.values() if len(several) > 1]:
             raise InputError.listing("path_map: the same folder, written differently", problems, "keep one of them")
         root, inner = split_root(folder)
@@ -58,7 +74,7 @@ class PathMap:
         None if no beginning in the map is that of the file, or the map leads elsewhere.
         """
         for prefix, target in self._targets:
-            if given[: len(prefix)] == prefix:
+            if _comparable(given[: len(prefix)]) == prefix:
                 here = () if target is None else (*target, *given[len(prefix) :])
                 n = len(self._above)
                 return here[n:] if here[:n] == self._above else None

@@ -16,7 +16,7 @@ from tymbal.ingest.match import Matched
 from tymbal.ingest.names import Names
 from tymbal.ingest.problems import COPIES, KINDS, BadFile, Problem, judge
 from tymbal.ingest.records import Record
-from tymbal.ingest.windows import Window, beyond_end, cut, in_no_clip
+from tymbal.ingest.windows import Window, beyond_end, cut, in_no_clip, past_end
 from tymbal.roots import split_root
 
 Labels = Mapping[str, float] | None
@@ -31,6 +31,7 @@ REMEDIES = {
     "file names whose recording, date or time cannot be": "correct `name_patterns`, or rename the files",
     "files without the channel that is wanted": "set `channel: mix`, or a channel that all files have",
     "labels after the end of their file": "check that the labels are those of this file, and their times",
+    "no clip is left": "make `windows` shorter, or set `windows.last: keep`",
     "labelled clips without exactly one class of weight 1.0": (
         "correct their labels, or set `task: multi-label` for this data set"
     ),
@@ -93,6 +94,8 @@ def assemble(dataset: Clips, matched: Matched, measured: pd.DataFrame) -> Prepar
     order = np.argsort(kept["clip_id"].to_numpy(dtype=object), kind="stable").tolist()
     manifest = _columns(dataset, matched, kept.iloc[order].reset_index(drop=True), [labels[i] for i in order])
     assert manifest["clip_id"].is_unique
+    if manifest.empty and not bad and not matched.problems:
+        cases["no clip is left"].append(f"none of {len(files)} files gives a clip")
 
     assert cases.keys() <= REMEDIES.keys()
     problems = [
@@ -111,13 +114,16 @@ def _named(
     """What names and source tell of each file beside its labels; what the source tells comes first."""
     names = Names(dataset.name_patterns)
     extra = dataset.extra_columns
+    # For all files alike, so that one place never has two names: that of the table and that in files' names.
+    told = {"site"} if getattr(dataset.source, "site_column", None) is not None else set()
+    told |= set(getattr(dataset.source, "columns", ()))
     columns: dict[str, list[str]] = {
         column: [] for column in ("clip_id", "recording", "site", "recorded_at", "segment", "fold", *extra)
     }
     matches: Counter[int | None] = Counter()
     for file, record in zip(files, records, strict=True):
         parts = key(file)
-        named = names.read(parts[-1])
+        named = names.read(parts)
         matches[named.pattern if named else None] += 1
         if named and named.problem:
             cases["file names whose recording, date or time cannot be"].append(f"{file}: {named.problem}")
@@ -125,12 +131,14 @@ def _named(
             cases["file names that no pattern of `name_patterns` matches"].append(file)
         columns["clip_id"].append("/".join(parts))
         columns["recording"].append(record.recording or (named.recording if named else ""))
-        columns["site"].append(record.site or (named.site if named else ""))
+        columns["site"].append(record.site if "site" in told or not named else named.site)
         columns["recorded_at"].append(named.recorded_at if named else "")
         columns["segment"].append(named.segment if named else "")
         columns["fold"].append(record.fold)
         for column in extra:
-            columns[column].append(record.columns.get(column) or (named.columns.get(column, "") if named else ""))
+            columns[column].append(
+                record.columns[column] if column in told else named.columns.get(column, "") if named else ""
+            )
     facts |= {f"names that pattern {i + 1} matches": matches[i] for i in range(len(dataset.name_patterns))}
     if matches[None]:
         facts["names that no pattern matches"] = matches[None]
@@ -170,6 +178,7 @@ def _windowed(
     clips: list[Window] = []
     counts = []
     lost = []
+    late = []
     for file, duration, record in zip(kept["file"], kept["duration_s"], records, strict=True):
         own = cut(record, duration, windows)
         clips += own
@@ -178,14 +187,17 @@ def _windowed(
         cases_here = [f"{file} ({record.where}): {e.start_s:g} to {e.end_s:g} s" for e in beyond_end(record, duration)]
         if cases_here:
             cases["labels after the end of their file"] += [f"{case} of {duration:g} s" for case in cases_here]
-    facts |= {"files too short for a clip": counts.count(0), "labels that no clip has": len(lost)}
-    if counts.count(0):
+        late += [f"{file}: {event.end_s:g} s of {duration:g} s" for event in past_end(record, duration)]
+    short = [file for file, n in zip(kept["file"], counts, strict=True) if n == 0]
+    facts |= {"files too short for a clip": len(short), "labels that no clip has": len(lost)}
+    if short:
         warnings.append(
-            f"files shorter than a clip, which give none: {counts.count(0)}; with `last: keep` they give one"
+            f"files shorter than a clip, which give none but with `windows.last` keep: {len(short)}: {_some(short)}"
         )
+    if late:
+        warnings.append(f"labels that go on after the end of their file, cut there: {len(late)}: {_some(late)}")
     if lost:
-        shown = ", ".join(lost[:10]) + (", ..." if len(lost) > 10 else "")
-        warnings.append(f"labels that no clip has, as they overlap none by enough: {len(lost)}: {shown}")
+        warnings.append(f"labels that no clip has, as they overlap none by enough: {len(lost)}: {_some(lost)}")
     if windows.labels == "recording":
         shared = sum(n for n, record in zip(counts, records, strict=True) if n > 1 and record.labels is not None)
         if shared:
@@ -195,6 +207,10 @@ def _windowed(
     kept["duration_s"] = np.array([clip.length_s for clip in clips], dtype=float)
     kept["clip_id"] = [f"{name}@{clip.start_s:.3f}" for name, clip in zip(kept["clip_id"], clips, strict=True)]
     return kept, [clip.labels for clip in clips]
+
+
+def _some(cases: Sequence[str]) -> str:
+    return ", ".join(cases[:10]) + (", ..." if len(cases) > 10 else "")
 
 
 def _check_one_class(clips: pd.Series, labels: Sequence[Labels], cases: Cases) -> None:

@@ -44,7 +44,7 @@ def read(source: TagSource, vocabulary: Vocabulary, roots: Mapping[str, Path], f
         source: the table's settings.
         vocabulary: the classes.
         roots: name of a root -> folder.
-        files: not needed here.
+        files: the audio files; their names tell the encoding.
 
     Returns:
         One record a row, in the table's order.
@@ -53,7 +53,7 @@ def read(source: TagSource, vocabulary: Vocabulary, roots: Mapping[str, Path], f
         InputError: the table, its columns or its cells are not as expected.
     """
     columns = Columns(source)
-    table = read_table(locate(source.table, roots), columns.required, vocabulary.expected(source.class_names))
+    table = read_table(locate(source.table, roots), columns.required, vocabulary.expected(source.class_names, files))
     tags = _tags(source, table)
     translation = translate_columns({t.name for t in tags}, source.class_names, vocabulary, table.name, "tag column")
 

@@ -11,6 +11,7 @@ from tymbal.errors import InputError
 T = TypeVar("T")
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+UNSURE = "would fit as well; compare names that are not ASCII"  # part of the name of an encoding
 ENCODINGS = ("utf-8", "cp950", "gbk")  # of files without a byte-order mark; cp950 holds all of Big5
 
 
@@ -26,7 +27,7 @@ def read_text(path: Path, parse: Callable[[str], T], names: Collection[str] = ()
         names: names that should occur somewhere in the text, such as the classes as the source calls them.
 
     Returns:
-        What `parse` gave, and the encoding.
+        What `parse` gave, and the encoding; if another one could be meant as well, that is said beside it.
 
     Raises:
         InputError: the file cannot be read, decodes under no encoding, or `parse` refuses all of them.
@@ -34,6 +35,7 @@ def read_text(path: Path, parse: Callable[[str], T], names: Collection[str] = ()
     telling = {name for name in names if not name.isascii()}  # ASCII looks the same under most encodings
     accepted: tuple[T, str] | None = None
     most = -1
+    others: list[str] = []  # that are as good
     refused = []
     for encoding, text in _decodings(path):
         try:
@@ -43,11 +45,14 @@ def read_text(path: Path, parse: Callable[[str], T], names: Collection[str] = ()
             continue
         found = sum(name in text for name in telling)
         if found > most:
-            accepted, most = (value, encoding), found
-        if found == len(telling):
-            break
+            accepted, most, others = (value, encoding), found, []
+        elif found == most:
+            others.append(encoding)
+        if encoding.startswith("utf") or 0 < found == len(telling):
+            break  # hardly anything else is UTF by chance
     if accepted is not None:
-        return accepted
+        value, encoding = accepted
+        return value, f"{encoding} ({', '.join(others)} {UNSURE})" if others else encoding
     if len(refused) == 1:
         raise refused[0][1]
     raise InputError("\n".join(f"read as {encoding}: {error}" for encoding, error in refused))

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from tymbal.errors import InputError
 from tymbal.ingest.records import Table, clean, read_table
 from tymbal.ingest.text import parse_json, read_text
 from tymbal.roots import locate
+
+MOST_STEMS = 100  # of files, looked for in a text to tell its encoding
 
 
 @dataclass(frozen=True)
@@ -19,20 +22,26 @@ class Vocabulary:
     Attributes:
         names: the classes, cleaned, each once.
         mids: further name of a class (AudioSet's machine id) -> class.
+        facts: how it was read, as of a `Reading`.
     """
 
     names: tuple[str, ...]
     mids: Mapping[str, str] = field(default_factory=dict)
+    facts: dict[str, int | str] = field(default_factory=dict)
 
     def class_of(self, name: str) -> str | None:
         """The class of this name, or else of this machine id; None if there is none."""
         name = clean(name)
         return name if name in self.names else self.mids.get(name)
 
-    def expected(self, class_names: Mapping[str, str]) -> set[str]:
-        """The names that a source should hold: those that `class_names` maps, and classes that it maps none to."""
+    def expected(self, class_names: Mapping[str, str], files: Sequence[str]) -> set[str]:
+        """Names by which the encoding of a source is told.
+
+        Those that `class_names` maps, classes that it maps none to, and stems of files that are not ASCII.
+        """
         mapped = {self.class_of(to) for to in class_names.values()}
-        return {clean(name) for name in class_names} | (set(self.names) - mapped)
+        stems = (PurePosixPath(file).stem for file in files if not file.isascii())
+        return {clean(name) for name in class_names} | (set(self.names) - mapped) | set(islice(stems, MOST_STEMS))
 
 
 def read_vocabulary(classes: Sequence[str] | str | None, roots: Mapping[str, Path]) -> Vocabulary:
@@ -52,9 +61,10 @@ def read_vocabulary(classes: Sequence[str] | str | None, roots: Mapping[str, Pat
         return _checked(classes, {}, "`classes`")
     path = locate(classes, roots)
     if path.suffix.lower() == ".json":
-        names, _ = read_text(path, lambda text: _all_classes(parse_json(text, path.name), path))
-        return _checked(names, {}, path.name)
-    return _class_map(read_table(path, {}))
+        names, encoding = read_text(path, lambda text: _all_classes(parse_json(text, path.name), path))
+        return replace(_checked(names, {}, path.name), facts={f"encoding of {path.name}": encoding})
+    table = read_table(path, {})
+    return replace(_class_map(table), facts=table.facts)
 
 
 def _checked(names: Sequence[str], mids: Mapping[str, str], place: str) -> Vocabulary:
@@ -206,6 +216,13 @@ def translate_labels(
 
 def _meaning(found: Iterable[str], class_names: Mapping[str, str], vocabulary: Vocabulary) -> dict[str, str | None]:
     setting = {clean(name): to for name, to in class_names.items()}
+    problems = [
+        f"{name!r} -> {to!r}, which is no class" for name, to in class_names.items() if vocabulary.class_of(to) is None
+    ]
+    if len(setting) < len(class_names):
+        problems.append("two names that are the same, written differently")
+    if problems:
+        raise InputError.listing("`source.class_names`", problems, f"correct it; classes: {list(vocabulary.names)}")
     return {name: vocabulary.class_of(setting.get(name, name)) for name in found}
 
 

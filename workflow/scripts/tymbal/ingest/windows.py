@@ -62,8 +62,18 @@ def in_no_clip(record: Record, duration_s: float, windows: Windows) -> list[Even
 
 
 def beyond_end(record: Record, duration_s: float) -> list[Event]:
-    """Events that end after the file does, by more than a tenth of a second: the file is cut short, or another one."""
-    return [event for event in record.events or () if event.end_s - duration_s > TOLERANCE_S]
+    """Events that begin at the end of the file or later: the file is cut short, or it is another one.
+
+    Events that only end later are of programs that pad the last piece of a file, such as BirdNET-Analyzer.
+    """
+    return [event for event in record.events or () if event.start_s >= duration_s]
+
+
+def past_end(record: Record, duration_s: float) -> list[Event]:
+    """Events that begin before the end of the file and end after it, by more than a tenth of a second."""
+    return [
+        event for event in record.events or () if event.start_s < duration_s and event.end_s - duration_s > TOLERANCE_S
+    ]
 
 
 def _spans(duration: int, windows: Windows) -> list[tuple[int, int]]:
