@@ -177,7 +177,7 @@ def test_ingest_is_told_with_its_quarantine(made):
         assert number in page.text
     assert ["encoding", "cp950"] in page.rows
     assert "tag columns that no class stands for: SubTag_<b> (3 clips)" in page.text
-    assert "21 of the files (1.11 %) were left out: 21 truncated files." in page.text
+    assert "21 of the files (1.11 %) were left out: truncated files 21." in page.text
     assert ["a/鳥_0.wav", "tags.csv row 2", "truncated files", "2.1 s of 6 s"] in page.rows
     assert "1 more are in quarantine.csv" in page.text
     assert page.text.count("No file was left out.") == 1
