@@ -70,6 +70,17 @@ def test_places_in_a_long_ogg_are_found_exactly(tmp_path):
         np.testing.assert_array_equal(stretch, whole[round(start * 44100) :][: len(stretch)])
 
 
+@pytest.mark.parametrize(
+    ("container", "subtype"), [("WAV", "GSM610"), ("AU", "G721_32"), ("WAV", "NMS_ADPCM_16"), ("AU", "G723_24")]
+)
+def test_a_stretch_of_a_file_without_places_to_jump_to(tmp_path, container, subtype):
+    path = tmp_path / "clip"
+    soundfile.write(path, tone(440, 8000, 3), 8000, format=container, subtype=subtype)
+    whole = decode(path, 8000)
+    np.testing.assert_array_equal(decode(path, 8000, 1.2, 0.5), whole[9600:13600])
+    np.testing.assert_array_equal(decode(path, 8000, 2.5), whole[20000:])
+
+
 def test_a_stretch_beyond_the_end_is_refused(tmp_path):
     path = tmp_path / "clip.wav"
     soundfile.write(path, tone(440, 16000), 16000)

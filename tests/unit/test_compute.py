@@ -15,6 +15,7 @@ from tymbal.audio import decode
 from tymbal.compute import compute_part, part_of, write_index
 from tymbal.config import Frontend
 from tymbal.config.data import Features, Normalised
+from tymbal.diagnose import diagnose
 from tymbal.errors import InputError
 from tymbal.fbank import FeatureState, fbank
 from tymbal.files import read_json, sha256, write_json
@@ -333,6 +334,33 @@ def test_features_that_contradict_their_declaration_stop_the_import(imported):
     with pytest.raises(InputError, match="rows of 0 are at the end of 6 of 6 files"):
         imported.compute(features=Features(normalised=STATS))
     assert not imported.store.exists()
+
+
+def test_files_unlike_the_sample_are_told_and_not_imported(imported, monkeypatch):
+    monkeypatch.setattr(compute, "diagnose", lambda files, features: diagnose(files, features, n=2))  # first and last
+    for clip_id in ("a", "c"):
+        x = torch.load(imported.audio / f"{clip_id}.pt")["x"]
+        torch.save({"x": torch.where(x == 0, x, x + STATS.mean / STATS.std)}, imported.audio / f"{clip_id}.pt")
+        imported.manifest.loc[imported.manifest["path"] == f"{clip_id}.pt", "sha256"] = sha256(
+            imported.audio / f"{clip_id}.pt"
+        )
+    with pytest.raises(InputError) as raised:
+        imported.compute(features=DECLARED)
+    message = str(raised.value)
+    assert "clips without features: 2 problems" in message
+    for clip_id in ("a", "c"):
+        assert f"{clip_id} (data: {clip_id}.pt): does not become log-mel" in message
+    assert not imported.store.exists() or not (imported.store / "1-of-1").exists()
+
+
+def test_what_cannot_be_told_of_imported_features_is_a_warning(imported, caplog):
+    for clip_id in CLIPS:
+        torch.save({"x": torch.zeros(9, 128)}, imported.audio / f"{clip_id}.pt")
+    with pytest.raises(InputError):
+        imported.compute(features=DECLARED)
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        "none of the files looked at can be read and has more than silence or padding"
+    ]
 
 
 def test_all_bad_feature_files_are_told_at_once(imported):

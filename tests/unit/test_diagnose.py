@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from tymbal.config.data import Features, Normalised
-from tymbal.diagnose import PUBLISHED, diagnose
+from tymbal.diagnose import diagnose
 from tymbal.fbank import fbank
+from tymbal.profile import BEATS, PUBLISHED
 
 STATS = Normalised(mean=-7.4482, std=2.4689)
 AUDIOSET = Normalised(mean=-4.2677393, std=4.5689974)
@@ -61,7 +62,7 @@ def test_what_is_declared_rightly_is_no_problem(raw, tmp_path, rate, stats, padd
 
     features = Features(sample_rate=rate, normalised=stats, padding=padding)
     found = diagnose(write(tmp_path, raw[rate], make), features)
-    assert found.problems == ()
+    assert (found.problems, found.warnings) == ((), ())  # the quiet ones show the floor at every rate
     assert found.verdict == ("normalised with the declared statistics" if stats else "raw")
 
 
@@ -190,7 +191,7 @@ def test_transposed_features(raw, tmp_path, stats):
 def test_another_number_of_mel_bins(raw, tmp_path):
     found = diagnose(write(tmp_path, raw[16000]), Features(n_mels=64))
     assert found.verdict == "other number of mel bins"
-    assert "expected [frames, 64]" in found.problems[0]
+    assert "expected [frames, 64 mel bins]" in found.problems[0]
 
 
 def test_padding_that_is_not_declared(raw, tmp_path):
@@ -247,11 +248,122 @@ def test_files_of_several_kinds(raw, tmp_path):
     assert "3 of 12 files, such as 00.pt; rates that would explain it: 8000" in found.problems[0]
 
 
-def test_nothing_to_judge_by_is_no_verdict(tmp_path):
+def test_statistics_of_each_file_are_not_one_kind(raw, tmp_path):
+    # Neighbours differ by less than float16 shows, the first and the last by far more.
+    stats = [Normalised(mean=mean, std=2.4689) for mean in np.linspace(-7.4, -7.6, 12)]
+    paths = write(tmp_path, [normalise(x, s) for x, s in zip(raw[16000], stats, strict=True)])
+    found = diagnose(paths, Features(normalised=STATS))
+    assert found.verdict == "files of several kinds"
+    assert "as if each file were normalised with statistics of its own" in found.problems[0]
+
+
+@pytest.fixture(scope="module")
+def loud() -> list[Tensor]:
+    """At 48 kHz, where no filter is empty, and without silence, so that the floor is never seen."""
+    generator = torch.Generator().manual_seed(0)
+    noises = [gain * torch.randn(48000, generator=generator) for gain in np.geomspace(0.006, 0.03, 12)]
+    return [fbank(noise, 48000, 128) for noise in noises]
+
+
+def test_without_the_floor_what_would_fit_as_well_is_told(loud, tmp_path):
+    other = AUDIOSET.model_copy(update={"mean": -AUDIOSET.mean})
+    paths = write(tmp_path, loud, lambda x: normalise(x, AUDIOSET))
+    for declared in (AUDIOSET, other):
+        found = diagnose(paths, Features(sample_rate=48000, normalised=declared))
+        assert (found.verdict, found.problems) == ("unknown", ())
+        warning = found.warnings[-1]
+        assert f"mean: {declared.mean:g}" in warning
+        assert "cannot be told from these numbers" in warning
+        assert "the other sign of the mean" in warning and "would fit as well" in warning
+        assert "with the wrong sign" not in "\n".join(found.lines)
+
+
+def test_raw_features_are_told_without_the_floor(loud, tmp_path):
+    found = diagnose(write(tmp_path, loud), Features(sample_rate=48000))
+    assert (found.verdict, found.problems, found.warnings) == ("raw", (), ())
+
+
+def test_without_the_floor_every_file_is_judged(loud, tmp_path):
+    paths = write(tmp_path, loud)
+    write(tmp_path, loud[:2], lambda x: normalise(x, STATS))
+    found = diagnose(paths, Features(sample_rate=48000))
+    assert (found.verdict, found.problems) == ("unknown", ())
+    assert "2 of 12 files, such as 00.pt do not look like log-mel with normalised: null undone" in found.warnings[0]
+
+    write(tmp_path, loud, lambda x: normalise(x, STATS))
+    write(tmp_path, loud[:2])
+    found = diagnose(paths, Features(sample_rate=48000, normalised=STATS))
+    assert found.verdict == "files of several kinds"
+    assert "2 of 12 files, such as 00.pt do not look like log-mel" in found.problems[0]
+
+
+def test_without_the_floor_statistics_of_each_file_are_told(loud, tmp_path):
+    def own(x: Tensor) -> Tensor:
+        return normalise(x, Normalised(mean=x.mean().item(), std=x.std().item()))
+
+    found = diagnose(write(tmp_path, loud, own), Features(sample_rate=48000, normalised=Normalised(mean=-7.4, std=2)))
+    assert "statistics of each file's own would fit as well" in found.warnings[-1]
+
+
+@pytest.mark.parametrize("stats", [None, STATS], ids=str)
+@pytest.mark.parametrize("place", ["front", "both ends", "within"])
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_padding_that_is_not_at_the_end_is_told_as_such(raw, tmp_path, stats, place, rate):
+    def make(x: Tensor) -> Tensor:
+        x = normalise(x, stats) if stats else x
+        rows = torch.zeros(30, x.shape[1])
+        parts = {"front": [rows, x], "both ends": [rows, x, rows], "within": [x[:50], rows, x[50:]]}
+        return torch.cat(parts[place])
+
+    paths = write(tmp_path, raw[rate], make)
+    found = diagnose(paths, Features(sample_rate=rate, normalised=stats, padding=0.0))
+    assert found.verdict == "other padding"
+    (problem,) = found.problems
+    assert "padding not at the end: rows of 0 are at the beginning of or within 12 of 12 files" in problem
+
+
+@pytest.mark.parametrize("padding", [0, 30])
+@pytest.mark.parametrize("stats", [None, STATS], ids=str)
+def test_square_features_that_are_transposed(raw, tmp_path, stats, padding):
+    def make(x: Tensor) -> Tensor:
+        x = pad(x[: 128 - padding], 0.0, 128)
+        return (normalise(x, stats) if stats else x).T.contiguous()
+
+    value = 0.0 if stats is None else -STATS.mean / (2 * STATS.std)
+    found = diagnose(write(tmp_path, raw[16000], make), Features(normalised=stats, padding=value))
+    assert found.verdict == "transposed"
+    assert len(found.problems) == 1
+    found = diagnose(write(tmp_path, raw[16000], lambda x: make(x).T), Features(normalised=stats, padding=value))
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+@pytest.mark.parametrize("stats", [None, BEATS], ids=str)
+def test_features_of_samples_scaled_to_int16(tmp_path, rate, stats):
+    generator = torch.Generator().manual_seed(0)
+    noises = [2**15 * gain * torch.randn(rate, generator=generator) for gain in np.geomspace(0.003, 0.1, 8)]
+    clips = [fbank(noise, rate, 128) for noise in noises]
+    paths = write(tmp_path, clips, lambda x: normalise(x, stats) if stats else x)
+    for declared in (None, stats) if rate == 16000 else (None,) * (stats is None):
+        found = diagnose(paths, Features(sample_rate=rate, normalised=declared))
+        assert found.verdict == "computed from samples scaled to int16"
+        assert "as BEATs does" in found.problems[0] and "cannot be imported as Kaldi log-mel" in found.problems[0]
+
+
+@pytest.mark.parametrize(
+    "conf", [{"mean": -5.5, "std": float("nan")}, {"target_length": float("inf")}, {"mean": 10**400}]
+)
+def test_a_bad_side_file_does_not_stop_the_diagnosis(raw, tmp_path, conf):
+    paths = write(tmp_path, raw[16000])
+    torch.save({"audio_conf": conf}, tmp_path / "dataset_config.pt")
+    assert diagnose(paths, Features()).verdict == "raw"
+
+
+def test_nothing_to_judge_by_is_a_warning(tmp_path):
     silence = fbank(torch.zeros(16000), 16000, 128)
-    found = diagnose(write(tmp_path, [silence] * 3), Features())
-    assert (found.verdict, found.problems) == ("unknown", ())
-    for path in tmp_path.iterdir():
-        path.write_bytes(b"")
-    found = diagnose(sorted(tmp_path.iterdir()), Features())
-    assert (found.verdict, found.problems) == ("unknown", ())
+    paths = write(tmp_path, [silence] * 3)
+    for make in (lambda: None, lambda: write(tmp_path, [torch.zeros(99, 128)] * 3), lambda: paths[0].write_bytes(b"")):
+        make()
+        found = diagnose(paths, Features(padding=0.0))
+        assert (found.verdict, found.problems) == ("unknown", ())
+        assert found.warnings == ("none of the files looked at can be read and has more than silence or padding",)

@@ -122,6 +122,8 @@ def decode(
 
 def _jump(sound: soundfile.SoundFile, start: int) -> None:
     place = max(0, start - OGG_BEFORE) if sound.format == "OGG" else start
+    if not sound.seekable():  # as GSM 6.10 and G.721
+        place = 0
     if place:
         sound.seek(place)
     for _ in blocks(sound, start - place):

@@ -123,7 +123,7 @@ def compute_part(
         raise InputError.listing(
             "clips without features",
             problems,
-            "put the original files back, or have all read again: --forcerun measure_clips",
+            "put the original files back, or put them right and have those that changed read again: --forcerun prepare_manifest",
         )
     if shard:
         finished.append(_write_shard(work, len(finished), shard))
@@ -167,6 +167,8 @@ def _check_declaration(files: Sequence[Path], features: Features) -> None:
     diagnosis = diagnose(files, features)
     for line in diagnosis.lines:
         log.info("%s", line)
+    for warning in diagnosis.warnings:
+        log.warning("%s", warning)
     if diagnosis.problems:
         raise InputError.listing(
             "the features are not what the data set's `features` says of them",

@@ -5,12 +5,12 @@ tell. A mel filter too narrow to hold an FFT point is empty, and its bin is alwa
 -15.94; which filters are empty depends on the rate (of 128: number 3 at 16 kHz, four at 8 kHz, none from 22.05 kHz).
 So the constant bins give the rate away, and the value they hold must become -15.94 when the normalisation is undone.
 Where no filter is empty, digital silence shows the floor: it is then the smallest value, and occurs again and again.
+Without it some declarations can be told from others only in part; what is in doubt is a warning.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -20,25 +20,32 @@ from tymbal.config.data import SIDE_FILE, Features, Normalised
 from tymbal.errors import InputError
 from tymbal.fbank import LOG_FLOOR, empty_filters
 from tymbal.imported import load, near, read_side_file
-from tymbal.profile import DEVIATIONS, FLOOR_TOLERANCE, Pool, Profile, fits, own_with_other_sign, undone
+from tymbal.profile import (
+    BEATS,
+    DEVIATIONS,
+    FLOOR_TOLERANCE,
+    OTHER_SIGN,
+    Pool,
+    Profile,
+    candidates,
+    fits,
+    mistaken,
+    of_int16,
+    own_with_other_sign,
+    undone,
+    unlike,
+)
 
 SAMPLE = 200  # files looked at
+ALIKE = 0.02  # deviation of the files' means, in deviations of all values
 RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000, 192000, 256000, 384000)  # Hz
-
-# What public recipes normalise features with. Those of BEATs are not among them: they are of samples scaled by 2^15.
-PUBLISHED = {
-    "those of AudioSet and LibriSpeech (SSAST), AudioSet (AST, EAT)": Normalised(mean=-4.2677393, std=4.5689974),
-    "those of ESC-50 (SSAST)": Normalised(mean=-6.6268077, std=5.358466),
-    "those of Speech Commands v2 (EAT)": Normalised(mean=-6.846, std=5.565),
-    "those of a field collection of 60 s recordings": Normalised(mean=-7.4482, std=2.4689),
-}
-OTHER_SIGN = ", with the other sign of the mean"
 
 Verdict = Literal[
     "raw",
     "normalised with the declared statistics",
     "normalised with other statistics",
     "normalised with the wrong sign of the mean",
+    "computed from samples scaled to int16",
     "transposed",
     "other number of mel bins",
     "other sample rate",
@@ -57,11 +64,13 @@ class Diagnosis:
         lines: what was seen, for people.
         problems: where it contradicts the declaration, and what would explain it; empty if the features may be
             imported.
+        warnings: what cannot be told, and so is taken from the declaration.
     """
 
     verdict: Verdict
     lines: tuple[str, ...]
     problems: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -70,11 +79,13 @@ class Notes:
 
     lines: list[str] = field(default_factory=list)
     problems: list[tuple[Verdict, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def conclude(self, otherwise: Verdict) -> Diagnosis:
-        """The diagnosis; `otherwise` is the verdict if nothing contradicts the declaration."""
-        verdict = self.problems[0][0] if self.problems else otherwise
-        return Diagnosis(verdict, (*self.lines, f"verdict: {verdict}"), tuple(text for _, text in self.problems))
+        """The diagnosis; `otherwise` is the verdict if nothing contradicts the declaration or leaves it in doubt."""
+        verdict = self.problems[0][0] if self.problems else "unknown" if self.warnings else otherwise
+        problems = tuple(text for _, text in self.problems)
+        return Diagnosis(verdict, (*self.lines, f"verdict: {verdict}"), problems, tuple(self.warnings))
 
 
 def diagnose(paths: Sequence[Path], features: Features, n: int = SAMPLE) -> Diagnosis:
@@ -88,10 +99,11 @@ def diagnose(paths: Sequence[Path], features: Features, n: int = SAMPLE) -> Diag
         n: how many are read.
     """
     chosen = [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, min(n, len(paths))).round().astype(int))]
+    empty = empty_filters(features.sample_rate, features.n_mels)
     profiles, unreadable = [], []
     for path in chosen:
         try:
-            profiles.append(Profile.of(path.name, load(path), features.n_mels))
+            profiles.append(Profile.of(path.name, load(path), features.n_mels, empty))
         except InputError as error:
             unreadable.append(f"{path.name} {error}")
     notes = Notes([f"files looked at: {len(profiles)} of {len(paths)}"])
@@ -121,7 +133,8 @@ def judge(profiles: Sequence[Profile], features: Features, beside: Mapping[str, 
     profiles = [p for p in profiles if len(p.first) == features.n_mels]
     lively = [p for p in profiles if not p.constant.all()]
     if not lively:
-        notes.lines.append("no file has frames to judge by")
+        if not notes.problems:
+            notes.warnings.append("none of the files looked at can be read and has more than silence or padding")
         return notes.conclude("unknown")
     pool = Pool.of(lively)
     notes.lines.append(
@@ -130,7 +143,7 @@ def judge(profiles: Sequence[Profile], features: Features, beside: Mapping[str, 
     )
     empty = _rate(lively, features, notes)
     floor = _floor(lively, pool, empty, notes)
-    applied = _normalisation(pool, floor, features, beside, notes)
+    applied = _normalisation(lively, pool, floor, features, beside, notes)
     _padding(profiles, floor, features, applied, notes)
     return notes.conclude("normalised with the declared statistics" if features.normalised else "raw")
 
@@ -138,13 +151,12 @@ def judge(profiles: Sequence[Profile], features: Features, beside: Mapping[str, 
 def _shapes(profiles: Sequence[Profile], features: Features, notes: Notes) -> None:
     shapes = Counter(f"{p.dtype} {list(p.shape)}" for p in profiles)
     notes.lines.append("shapes: " + ", ".join(f"{shape} in {k} files" for shape, k in shapes.most_common(3)))
-    wrong = [p for p in profiles if p.shape[1] != features.n_mels]
-    turned = [p for p in wrong if p.shape[0] == features.n_mels]
-    others = [p for p in wrong if p.shape[0] != features.n_mels]
+    turned = [p for p in profiles if p.turned]
+    others = [p for p in profiles if len(p.first) != features.n_mels]
     kinds: tuple[tuple[Verdict, list[Profile]], ...] = (("transposed", turned), ("other number of mel bins", others))
     for verdict, files in kinds:
         if files:
-            expected = f"expected [frames, {features.n_mels}]"
+            expected = f"expected [frames, {features.n_mels} mel bins]"
             notes.problems.append((verdict, f"{verdict}: {_some(files, profiles)} {list(files[0].shape)}, {expected}"))
 
 
@@ -179,22 +191,30 @@ def _floor(lively: Sequence[Profile], pool: Pool, empty: tuple[int, ...], notes:
     if not empty:
         return pool.repeated
     found = sorted((float(p.first[empty[0]]), p.name) for p in lively if p.constant[empty[0]])
+    middle = found[len(found) // 2][0]
+    if all(near(value, middle) for value, _ in found):
+        return middle
     kinds = [found[:1]]
-    for before, after in pairwise(found):
-        if near(before[0], after[0]):
-            kinds[-1].append(after)
+    for one in found[1:]:
+        if near(one[0], kinds[-1][0][0]):
+            kinds[-1].append(one)
         else:
-            kinds.append([after])
-    if len(kinds) > 1:
-        told = "; ".join(f"{kind[0][0]:.4f} in {len(kind)} files, such as {kind[0][1]}" for kind in kinds[:4])
-        problem = f"not all normalised alike: bin {empty[0]}, which always holds the log floor, holds {told}"
-        notes.problems.append(("files of several kinds", problem))
-        return None
-    return found[len(found) // 2][0]
+            kinds.append([one])
+    told = "; ".join(f"{kind[0][0]:.4f} in {len(kind)} files, such as {kind[0][1]}" for kind in kinds[:4])
+    if len(kinds) > 4:
+        told += f"; and so on to {found[-1][0]:.4f}, as if each file were normalised with statistics of its own"
+    problem = f"not all normalised alike: bin {empty[0]}, which always holds the log floor, holds {told}"
+    notes.problems.append(("files of several kinds", problem))
+    return None
 
 
 def _normalisation(
-    pool: Pool, floor: float | None, features: Features, beside: Mapping[str, Normalised], notes: Notes
+    lively: Sequence[Profile],
+    pool: Pool,
+    floor: float | None,
+    features: Features,
+    beside: Mapping[str, Normalised],
+    notes: Notes,
 ) -> Normalised | None:
     """What was applied, as far as can be told; None for raw log-mel."""
     declared = features.normalised
@@ -202,18 +222,53 @@ def _normalisation(
         notes.lines.append(
             f"log floor: {floor:.4f}, with the declared normalisation undone {undone(floor, declared):.2f}"
         )
-    mixed = any(verdict == "files of several kinds" for verdict, _ in notes.problems)
-    if mixed or fits(pool, floor, declared):
-        if declared is not None and declared.mean > 0:
-            notes.lines.append("the mean was applied with the wrong sign; declared as it is, it is undone exactly")
+    if any(verdict == "files of several kinds" for verdict, _ in notes.problems):
         return declared
+    strays = [p for p in lively if unlike(p, declared)]
+    rest = [p for p in lively if p not in strays]
+    told = f"{_some(strays, lively)} do not look like log-mel with {_yaml(declared)} undone" if strays else ""
+    if fits(pool, floor, declared):
+        notes.warnings.extend([told] if strays else [])
+        if floor is None:
+            _doubt(lively, pool, declared, notes)
+        if declared is not None and declared.mean > 0 and not notes.warnings:
+            notes.lines.append("the mean was applied with the wrong sign; declared as it is, it is undone")
+        return declared
+    if strays and len(rest) > len(strays) and fits(others := Pool.of(rest), others.repeated, declared):
+        notes.problems.append(("files of several kinds", f"{told}, but the others do"))
+        return declared
+    return _explanation(pool, floor, features, beside, notes)
 
-    named = {**({"those declared": declared} if declared else {}), **beside, **PUBLISHED}
-    turned = {name + OTHER_SIGN: s.model_copy(update={"mean": -s.mean}) for name, s in named.items()}
-    candidates: dict[str, Normalised | None] = {"no normalisation": None, **named, **turned}
-    fitting = {name: s for name, s in candidates.items() if fits(pool, floor, s)}
+
+def _doubt(lively: Sequence[Profile], pool: Pool, declared: Normalised | None, notes: Notes) -> None:
+    """Without the log floor the numbers confirm a declaration only as far as nothing else fits as well."""
+    others = [name for name, s in mistaken(declared).items() if s != declared and fits(pool, None, s)]
+    unseen = "cannot be told from these numbers, as the log floor is not seen"
+    if others:
+        notes.warnings.append(f"whether {_yaml(declared)} is right {unseen}; {' or '.join(others)} would fit as well")
+    if declared and len(lively) > 1 and np.std([Pool.of([p]).mean for p in lively]) < ALIKE * pool.std:
+        notes.warnings.append(
+            f"whether all files are normalised with the same statistics {unseen}; their means are so alike that "
+            "statistics of each file's own would fit as well"
+        )
+
+
+def _explanation(
+    pool: Pool, floor: float | None, features: Features, beside: Mapping[str, Normalised], notes: Notes
+) -> Normalised | None:
+    """What was applied instead of what is declared, as far as can be told."""
+    declared = features.normalised
+    fitting = {name: s for name, s in candidates(declared, beside).items() if fits(pool, floor, s)}
+    for scaled in () if fitting else (declared, None, BEATS, *beside.values()):
+        if of_int16(pool, floor, scaled):
+            problem = (
+                f"computed from samples scaled to int16, as BEATs does (mean {undone(pool.mean, scaled):.2f} with "
+                f"{_yaml(scaled)} undone); they cannot be imported as Kaldi log-mel of samples in [-1, 1]"
+            )
+            notes.problems.append(("computed from samples scaled to int16", problem))
+            return scaled
     if not fitting and (own := own_with_other_sign(pool, floor, _factor(features))) is not None:
-        fitting = {"the files' own" + OTHER_SIGN: own}
+        fitting = {f"the files' own, {OTHER_SIGN}": own}
 
     best = next(iter(fitting.values()), declared)
     told = " or ".join(f"{_yaml(stats)} ({name})" for name, stats in fitting.items()) or "no statistics known"
@@ -259,6 +314,14 @@ def _padding(
         )
         if value != 0 and abs(undone(value, applied)) < FLOOR_TOLERANCE:
             problem += "; it is what normalising makes of padding with 0"
+        notes.problems.append(("other padding", problem))
+    within = [(p, value) for p in profiles for value in p.constant_values if not silent(value)]
+    if within:
+        files = list(dict.fromkeys(p for p, _ in within))
+        problem = (
+            f"padding not at the end: rows of {within[0][1]:g} are at the beginning of or within "
+            f"{_some(files, profiles)}; only padding at the end is taken off"
+        )
         notes.problems.append(("other padding", problem))
 
 

@@ -178,6 +178,7 @@ def mel_bank(sample_rate: int, n_mels: int, fft_length: int) -> np.ndarray:
     return np.clip(np.minimum((points - left) / (centre - left), (right - points) / (right - centre)), 0, None)
 
 
+@lru_cache
 def empty_filters(sample_rate: int, n_mels: int) -> tuple[int, ...]:
     """The triangles that hold no FFT point, so that their bins are always on the log floor."""
     window, _ = _window_and_shift(sample_rate)

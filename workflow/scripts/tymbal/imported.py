@@ -6,6 +6,7 @@ Whatever is wrong with a file is an InputError that says so without its name.
 """
 
 import _codecs
+import math
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,10 @@ from torch import Tensor
 from tymbal.audio import NotFiniteError
 from tymbal.config.data import SIDE_FILE, Features
 from tymbal.errors import InputError
+from tymbal.fbank import LOG_FLOOR, empty_filters
+from tymbal.profile import FLOOR_TOLERANCE, LARGEST
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 TOLERANCE = 2e-3  # relative above 1: settings are rounded, float16 is coarse
 
 # All that a pickle may name beside tensors: arrays of numbers and text, as NumPy 1 and 2 write them.
@@ -46,7 +50,8 @@ class AudioConf:
     target_length: int | None  # frames
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {value}" for name, value in vars(self).items() if value is not None)
+        said = [f"{name} {value}" for name, value in vars(self).items() if value is not None]
+        return ", ".join(said) or "no finite numbers"
 
 
 def read_features(path: Path, features: Features) -> Tensor:
@@ -79,18 +84,25 @@ def load(path: Path) -> Tensor:
         if "x" not in content:
             raise InputError(f"has no 'x'; expected {{'x': [frames, mel bins]}}, found the keys {list(content)[:9]}")
         content = content["x"]
-    if isinstance(content, np.ndarray):
-        content = torch.from_numpy(content)
+    if isinstance(content, np.ndarray) and content.dtype.kind == "f":
+        content = torch.from_numpy(np.ascontiguousarray(content, dtype=content.dtype.newbyteorder("=")))
     if not isinstance(content, Tensor):
-        raise InputError(f"holds {type(content).__name__}, expected a tensor or an array [frames, mel bins]")
-    if content.dim() != 2 or not content.is_floating_point():
+        raise InputError(f"holds {_kind(content)}, expected a tensor or an array of floating point [frames, mel bins]")
+    if content.layout != torch.strided or content.is_meta or content.is_nested:
+        raise InputError("holds a sparse, nested or meta tensor, expected a plain one [frames, mel bins]")
+    if content.dtype not in FLOATS or content.dim() != 2:
         found = f"{str(content.dtype).removeprefix('torch.')} {list(content.shape)}"
         raise InputError(f"holds {found}, expected floating point [frames, mel bins]")
+    content = content.detach()  # of a parameter
     if content.numel() == 0:
         raise InputError(f"is empty: {list(content.shape)}")
     if bad := int((~content.isfinite()).sum()):
         raise NotFiniteError(f"{bad} of {content.numel()} values are not finite numbers")
     return content
+
+
+def _kind(content: Any) -> str:
+    return f"an array of {content.dtype}" if isinstance(content, np.ndarray) else type(content).__name__
 
 
 def undo(x: Tensor, features: Features) -> Tensor:
@@ -104,14 +116,36 @@ def undo(x: Tensor, features: Features) -> Tensor:
         [T - padding, F] float32, natural logarithms.
 
     Raises:
-        InputError: there is nothing but padding.
+        InputError: there is nothing but padding, or what results cannot be log-mel of the declared sample rate.
     """
     frames = x[: len(x) - n_padding(x, features.padding)].float()
     if len(frames) == 0:
         raise InputError(f"holds nothing but padding ({len(x)} rows of {features.padding})")
-    if (applied := features.normalised) is None:
-        return frames
-    return frames * (applied.factor * applied.std) + applied.mean
+    if (applied := features.normalised) is not None:
+        frames = frames * (applied.factor * applied.std) + applied.mean
+    if reason := _impossible(frames, features):
+        told = "none" if applied is None else f"mean {applied.mean:g}, std {applied.std:g}, factor {applied.factor:g}"
+        raise InputError(f"does not become log-mel when the declared normalisation ({told}) is undone: {reason}")
+    return frames
+
+
+def _impossible(raw: Tensor, features: Features) -> str:
+    """Why these values, [T, F], cannot be log-mel of the declared rate; empty if they can."""
+    if empty := empty_filters(features.sample_rate, features.n_mels):
+        low, high = _range(raw[:, list(empty)])
+        if max(LOG_FLOOR - low, high - LOG_FLOOR) > FLOOR_TOLERANCE:
+            bins = f"{'bins' if len(empty) > 1 else 'bin'} {', '.join(map(str, empty))}"
+            found = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
+            return f"{bins} would be {found}, at {features.sample_rate} Hz always {LOG_FLOOR:.4g}"
+    low, high = _range(raw)
+    if low < LOG_FLOOR - FLOOR_TOLERANCE or high > LARGEST:
+        return f"values would be {low:.4g} to {high:.4g}, possible are {LOG_FLOOR:.4g} to {LARGEST:g}"
+    return ""
+
+
+def _range(x: Tensor) -> tuple[float, float]:
+    low, high = torch.aminmax(x)
+    return low.item(), high.item()
 
 
 def n_padding(x: Tensor, value: float | None) -> int:
@@ -134,12 +168,23 @@ def _tolerance(value: float) -> float:
 def read_side_file(folder: Path) -> AudioConf | None:
     """What the side file in a folder says; None if there is none, or none that can be read."""
     try:
-        content = _unpickle(folder / SIDE_FILE)["audio_conf"]
-        said = {key: content.get(key) for key in ("mean", "std", "target_length")}
-        mean, std, length = (None if value is None else float(value) for value in said.values())
-    except (InputError, KeyError, TypeError, ValueError, AttributeError):
+        content = _unpickle(folder / SIDE_FILE)
+    except InputError:
         return None
+    said = content.get("audio_conf") if isinstance(content, dict) else None
+    if not isinstance(said, dict):
+        return None
+    mean, std, length = (_finite(said.get(key)) for key in ("mean", "std", "target_length"))
     return AudioConf(mean, std, None if length is None else int(length))
+
+
+def _finite(value: Any) -> float | None:
+    """A finite number; None for anything else."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last of tensors
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _unpickle(path: Path) -> Any:
