@@ -1,8 +1,10 @@
 """`snakemake validate` as it is typed, and on its own before anything is submitted to a cluster."""
 
+import hashlib
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +104,7 @@ def test_sound_data_pass_each_time_it_is_asked_for(lab):
         output = lab.run(*LOCAL)
         assert summary(output)[0] == "Validation: nothing must be fixed, 0 warnings"
         assert len(summary(output)) <= LINES
+        assert "results/report/index.html" not in output
     assert report(lab)["ok"]
     assert not (lab.folder / "results" / "birds").exists()
 
@@ -122,17 +125,48 @@ def test_all_problems_are_on_one_page_and_on_one_screen(faulty):
 def test_nothing_is_submitted_while_something_must_be_fixed(faulty, submissions):
     output = faulty.run(*SLURM, ok=False)
     assert "owl1.wav" in "\n".join(summary(output))
-    assert "Nothing was submitted" in output
+    assert "Nothing was submitted. Errors to fix are listed above" in output.rstrip().split("\n")[-1]
     assert not submissions.exists()
 
 
+def test_a_check_that_is_killed_is_told(lab, submissions):
+    """As the kernel kills what takes too much memory: without a word."""
+    script = lab.folder / "workflow/scripts/validate.py"
+    text = script.read_text()
+    assert "        limits = " in text
+    script.write_text(
+        text.replace("        limits = ", "        import os\n\n        os.kill(os.getpid(), 9)\n        limits = ")
+    )
+    output = lab.run(*SLURM, ok=False)
+    script.write_text(text)
+    assert "The check was killed or could not start" in output.rstrip().split("\n")[-1]
+    assert not submissions.exists()
+
+
+def test_a_replaced_file_is_taken_in_and_only_that_one_is_read(lab):
+    """Of a folder, Snakemake sees no change in its files: it is told."""
+    target = ("snakemake", "results/birds/manifest.csv", "--profile", "local", "--configfile", "config/birds.yaml")
+    lab.run(*target)
+    path = lab.folder / "lab/birds/Owl/owl5.wav"
+    before = path.read_bytes()
+    soundfile.write(path, 0.1 * np.random.default_rng(9).standard_normal(8000), 16000)
+    lab.run(*target, "--forcerun", "list_clips")
+    manifest = (lab.folder / "results/birds/manifest.csv").read_text()
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in manifest
+    assert hashlib.sha256(before).hexdigest() not in manifest
+    assert "1 of 20 files are new, changed" in (lab.folder / "logs/prepare_manifest/birds.log").read_text()
+    path.write_bytes(before)
+    shutil.rmtree(lab.folder / "results/birds")
+
+
 def test_sound_data_are_submitted_with_the_limits_of_the_profile_checked(lab, submissions):
-    """The fake submission fails, so the run does too, after validation."""
+    """The fake submission fails, so the run does too, after validation; the profile's GPU is replaced, and missed."""
     output = lab.run(*SLURM, "--set-resources", "list_clips:runtime=5", "finetune:runtime=7*attempt", ok=False)
-    assert summary(output)[0] == "Validation: nothing must be fixed, 0 warnings"
+    assert summary(output)[0] == "Validation: nothing must be fixed, 1 warning"
+    assert "asks for no GPU" in summary(output)[1]
     assert submissions.read_text()
     log = (lab.folder / "logs" / "validate.log").read_text()
-    assert "{'minutes': [7, 14, 21], 'gpu': False}" in log  # of `retries` in the profile
+    assert "{'minutes': [7, 14, 21], 'gpu': False, 'cluster': True}" in log  # of `retries` in the profile
 
 
 def test_dry_runs_and_local_jobs_are_not_preceded_by_it(lab, submissions):

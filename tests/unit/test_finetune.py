@@ -157,12 +157,15 @@ def test_scores_refuse_other_classes_and_other_features(data, tmp_path):
         score(data, made, tmp_path)
 
 
-def test_an_undefined_selection_metric_is_told(data, tmp_path):
+@pytest.mark.parametrize("metric", ["mAP", "AUC"])
+def test_a_metric_that_cannot_choose_an_epoch_is_told(data, tmp_path, metric):
+    """All validation clips are owls: the AUC is not defined, and average precision is 1 whatever the scores."""
     manifest = pd.read_csv(data.manifest)
     manifest.loc[6:11, ["label:Owl", "label:蟬"]] = [1.0, 0.0]
     write_manifest(manifest, data.manifest)
-    with pytest.raises(InputError, match=r"select_by is 'AUC', which is undefined on the validation clips"):
-        train(data, tmp_path / "run", settings(select_by="AUC"))
+    with pytest.raises(InputError, match=rf"select_by is '{metric}', which cannot choose by the validation clips"):
+        train(data, tmp_path / "run", settings(select_by=metric))
+    train(data, tmp_path / "run", settings(select_by="loss", epochs=1))
 
 
 def test_statistics_of_other_clips_are_refused(data, tmp_path):

@@ -1,5 +1,6 @@
 """Reading files from beginning to end: what they hold, and every way in which they may be bad."""
 
+import os
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,8 @@ def test_every_container_is_read_whole(tmp_path: Path, container: str, subtype: 
         "duration_s": n_samples / RATE,
         "n_samples": n_samples,
         "sha256": sha256(path),
+        "size": path.stat().st_size,
+        "mtime_ns": path.stat().st_mtime_ns,
         "problem": "",
     }
 
@@ -291,17 +294,52 @@ def test_what_was_measured_is_read_again_though_a_shard_is_empty(tmp_path: Path)
     pd.testing.assert_frame_equal(read_measured(paths), everything)
 
 
-def test_files_that_were_put_right_since_are_read_again(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", noise(RATE), RATE)
-    (tmp_path / "b.wav").touch()
-    (tmp_path / "c.wav").touch()
-    before = measure(tmp_path, ["a.wav", "b.wav", "c.wav"], None, threads=1)
-    soundfile.write(tmp_path / "a.wav", noise(RATE) / 2, RATE)  # fine before, so not read again
-    soundfile.write(tmp_path / "b.wav", noise(RATE), RATE)
-    soundfile.write(tmp_path / "d.wav", noise(RATE), RATE)
-    after = complete(before, tmp_path, ["a.wav", "b.wav", "c.wav", "d.wav"], None, threads=1).set_index("file")
-    assert after.loc["a.wav", "sha256"] == before.loc[0, "sha256"]
-    assert after["problem"].tolist() == ["", "", f"{UNREADABLE}: 0 bytes", ""]
+def test_what_is_new_or_was_bad_or_changed_is_read_again_and_nothing_else(tmp_path: Path, monkeypatch) -> None:
+    files = ["same.wav", "in/same.wav", "in/louder.wav", "longer.wav", "mended.wav", "empty.wav", "gone.wav"]
+    (tmp_path / "in").mkdir()
+    for file in files:
+        soundfile.write(tmp_path / file, noise(RATE), RATE)
+    (tmp_path / "mended.wav").write_bytes(b"")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    write_measured(measure(tmp_path, files, None, threads=1), tmp_path / "1.csv")
+    before = read_measured([tmp_path / "1.csv"])
+
+    replace(tmp_path / "in/louder.wav", noise(RATE) / 2)  # of equal size: only its time differs, by a nanosecond
+    replace(tmp_path / "longer.wav", noise(2 * RATE), later_ns=0)
+    replace(tmp_path / "mended.wav", noise(RATE))
+    replace(tmp_path / "new.wav", noise(RATE))
+    (tmp_path / "gone.wav").unlink()
+    read: list[str] = []
+
+    def noted(folder: Path, files: list[str], *others: Any) -> pd.DataFrame:
+        read.extend(files)
+        return measure(folder, files, *others)
+
+    monkeypatch.setattr("tymbal.ingest.measure.measure", noted)
+    after = complete(before, tmp_path, [*files, "new.wav"], None, threads=1)
+    assert read == ["empty.wav", "gone.wav", "in/louder.wav", "longer.wav", "mended.wav", "new.wav"]
+    assert sorted(after["file"]) == sorted([*files, "new.wav"])
+    after = after.set_index("file")
+    for file in ("same.wav", "in/same.wav", "in/louder.wav", "longer.wav", "mended.wav", "new.wav"):
+        assert (after.loc[file, "problem"], after.loc[file, "sha256"]) == ("", sha256(tmp_path / file)), file
+    assert after.loc["empty.wav", "problem"] == f"{UNREADABLE}: 0 bytes"
+    assert after.loc["gone.wav", "problem"] == f"{UNREADABLE}: No such file or directory"
+
+
+def replace(path: Path, samples: np.ndarray, later_ns: int = 1) -> None:
+    """Write other samples, with the file's time later by so much."""
+    before = path.stat().st_mtime_ns if path.exists() else 0
+    soundfile.write(path, samples, RATE)
+    os.utime(path, ns=(before + later_ns, before + later_ns))
+
+
+def test_a_file_replaced_while_it_was_a_copy_is_a_copy_no_more(tmp_path: Path) -> None:
+    for file in ("a.wav", "b.wav"):
+        soundfile.write(tmp_path / file, noise(RATE), RATE)
+    before = measure(tmp_path, ["a.wav", "b.wav"], None, threads=1)
+    assert not before["sha256"].is_unique
+    replace(tmp_path / "b.wav", noise(RATE) / 2)
+    assert complete(before, tmp_path, ["a.wav", "b.wav"], None, threads=1)["sha256"].is_unique
 
 
 def test_other_statistics_declared_do_not_read_millions_of_files_again() -> None:

@@ -10,12 +10,13 @@ import torch
 
 from tymbal.config import Config, Model, load
 from tymbal.config.data import KFold
+from tymbal.diagnose import Diagnosis
 from tymbal.fbank import fbank
 from tymbal.runs import Plan
 from tymbal.split import split_folds
 from tymbal.validate import data
 from tymbal.validate.check import check
-from tymbal.validate.clips import label_findings, length_findings, split_findings
+from tymbal.validate.clips import feature_findings, label_findings, length_findings, split_findings
 from tymbal.validate.data import DataSize, check_dataset
 from tymbal.validate.findings import Finding
 from tymbal.validate.model import Limits
@@ -109,7 +110,7 @@ def test_bad_files_for_the_quarantine_are_a_warning_up_to_their_share(root):
 def test_a_data_set_that_cannot_be_read_does_not_hide_another(root):
     add_row(root, "gone.wav", "Owl")
     source = {"format": "long", "table": "nowhere.csv", "audio": "audio"}
-    report = check(configured(root, absent={"source": source}, night=LONG), Limits((), False, 2))
+    report = check(configured(root, absent={"source": source}, night=LONG), Limits((), False, False, 2))
     told = {finding.area for finding in report.of("error")}
     assert told == {"data set absent", "data set night"}
     areas = {finding.area for finding in report.of("info")}
@@ -141,6 +142,16 @@ def test_very_many_files_are_sampled_and_said_to_be(root, monkeypatch):
     assert any("5 of 20 files were read" in finding.title for finding in found)
     assert {finding.level for finding in found} == {"info"}
     assert size.n_train == 12  # the split is of all clips
+
+
+def test_a_sample_without_a_sound_file_is_told(root, monkeypatch):
+    monkeypatch.setattr(data, "READ_ALL", 19)
+    monkeypatch.setattr(data, "SAMPLE", 3)
+    for path in (root / "audio").iterdir():
+        path.write_bytes(b"")
+    assert any(
+        finding.level == "error" and len(finding.cases) == 3 for finding in findings(configured(root, night=LONG))
+    )
 
 
 def test_missing_files_are_found_among_very_many(root, monkeypatch):
@@ -180,6 +191,55 @@ def test_features_with_the_wrong_sign_of_the_mean_are_an_error_that_explains_it(
     assert finding.level == "error"
     assert "wrong sign" in finding.title
     assert not findings(declared(-mean))
+
+
+@pytest.mark.parametrize("metric", ["mAP", "AUC"])
+def test_validation_clips_that_cannot_choose_an_epoch_are_an_error(root, metric, monkeypatch):
+    """Every clip holds a frog, so that its average precision is 1 whatever the scores; owls are not in validation."""
+    table = pd.read_csv(root / "labels.csv")
+    parts = {"0": "train", "1": "test", "2": "val", "3": "val"}
+    table["fold"] = table["file"].str.extract(r"(\d)", expand=False).map(parts).fillna("train")
+    table = pd.concat(
+        [table[~(table["file"].str.startswith("owl") & (table["fold"] == "val"))], table.assign(label="Frog")]
+    )
+    table.drop_duplicates().to_csv(root / "labels.csv", index=False)
+    source = LONG["source"] | {"fold_column": "fold"}
+
+    def errors(metric: str) -> list[Finding]:
+        monkeypatch.setitem(MODEL["train"], "select_by", metric)
+        config = configured(root, night={"source": source, "split": {"scheme": "given"}})
+        return [finding for finding in findings(config) if finding.level == "error"]
+
+    [error] = errors(metric)
+    assert error.area == "model small on night"
+    assert error.title == f"train.select_by {metric}: no class has positive and negative validation clips"
+    assert error.cases == ("fold 1",)
+    assert not errors("loss")
+
+
+def test_features_that_leave_doubts_are_a_warning():
+    fact, warning = feature_findings("a", Diagnosis("unknown", ("seen",), (), ("all silent",)))
+    assert (fact.level, warning.level, warning.cases) == ("info", "warning", ("all silent",))
+    assert len(feature_findings("a", Diagnosis("raw", ("seen",), (), ()))) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "cases"),
+    [
+        (
+            "files shorter than a clip, which give none but with `windows.last` keep: 2: a, b",
+            "files shorter than a clip, which give none but with `windows.last` keep: 2",
+            ("a, b",),
+        ),
+        ("labels cut there: 1,200: a: 9 s of 2 s, b: 3 s", "labels cut there: 1,200", ("a: 9 s of 2 s, b: 3 s",)),
+        ("t.csv: classes without labels: 'Owl'", "t.csv: classes without labels", ("'Owl'",)),
+        ("with `last: keep` they give one", "with `last: keep` they give one", ()),
+        ("t.csv: labels, dropped: 'a: b' (2)", "t.csv: labels, dropped: 'a: b' (2)", ()),
+        ("nothing more", "nothing more", ()),
+    ],
+)
+def test_lines_of_readers_are_split_only_before_their_cases(text, title, cases):
+    assert data._warning("a", text) == Finding("warning", "a", title, cases)
 
 
 # --- of a manifest alone -----------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ rule measure_clips:
     """One part of the files read from beginning to end: length, rate, channels, hash, and what is wrong with them.
 
     A new list reads nothing again, as tables are edited often; prepare_manifest itself reads the files that are new in
-    it, and those that were bad.
+    it, that changed since, and those that were bad.
     """
     input:
         used=ancient("results/{dataset}/used.txt"),

@@ -123,7 +123,7 @@ def compute_part(
         raise InputError.listing(
             "clips without features",
             problems,
-            "put the original files back, or put them right and have those that changed read again: --forcerun prepare_manifest",
+            "put the original files back, or put them right and read them again: --forcerun prepare_manifest",
         )
     if shard:
         finished.append(_write_shard(work, len(finished), shard))

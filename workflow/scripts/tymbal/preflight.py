@@ -14,6 +14,7 @@ from tymbal.config import Config
 from tymbal.files import write_json
 
 TRAINING = "finetune"
+REPORT, LOG = Path("results/validate/report.json"), Path("logs/validate.log")
 CORES = min(4, os.cpu_count() or 1)  # that the check takes of a login node
 
 
@@ -24,7 +25,8 @@ def training_limits(workflow: Any) -> dict[str, Any]:
         workflow: Snakemake's workflow.
 
     Returns:
-        `minutes`: time limit of each attempt, empty where none is enforced; `gpu`: whether a GPU is asked for.
+        `minutes`: time limit of each attempt, empty where none is enforced; `gpu`: whether a GPU is asked for;
+        `cluster`: whether they are submitted.
     """
     from snakemake.iocontainers import InputFiles, Wildcards
 
@@ -34,11 +36,12 @@ def training_limits(workflow: Any) -> dict[str, Any]:
     ]
     minutes = [each.runtime for each in resources]
     # The rule's own limit binds no process on this machine; one that is set from outside is meant for a cluster.
-    limited = not workflow.local_exec or "runtime" in workflow.resource_settings.overwrite_resources.get(TRAINING, {})
+    cluster = not workflow.local_exec or "runtime" in workflow.resource_settings.overwrite_resources.get(TRAINING, {})
     known = all(isinstance(limit, int) for limit in minutes)  # one that depends on the input's size is not
     return {
-        "minutes": minutes if limited and known else [],
+        "minutes": minutes if cluster and known else [],
         "gpu": bool(resources[0].get("gpu", 0)) or "gpu" in str(resources[0].get("gres", "")),
+        "cluster": cluster,
     }
 
 
@@ -50,24 +53,35 @@ def preflight(workflow: Any, config: Config) -> None:
         config: the checked configuration.
 
     Raises:
-        WorkflowError: something must be fixed first.
+        SystemExit: something must be fixed first. Of a WorkflowError, Snakemake would print lines of code last.
     """
-    from snakemake.exceptions import WorkflowError
     from snakemake.logging import logger
 
     if workflow.touch or all(job.is_local for job in workflow.dag.needrun_jobs()):
         return
     logger.info("Validating before anything is submitted (leave it out with --no-hooks) ...")
+    for earlier in (REPORT, LOG):
+        earlier.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         settings = Path(folder) / "config.json"
         write_json(settings, config.model_dump(mode="json"))
         environment = {name: value for name, value in os.environ.items() if name != "SNAKEMAKE_PROFILE"}
         done = subprocess.run(_command(workflow, settings), env=environment)
     if done.returncode:
-        raise WorkflowError(
-            "Nothing was submitted. Errors to fix are listed above and told in results/validate/report.html; if the "
-            "check itself failed, logs/validate.log tells why. To submit all the same: --no-hooks"
-        )
+        logger.error(f"Nothing was submitted. {_why()} To submit all the same: --no-hooks")
+        sys.exit(1)
+
+
+def _why() -> str:
+    """Why the check did not pass, by what it left; one that is killed leaves no word."""
+    if REPORT.exists():
+        return f"Errors to fix are listed above and told in {REPORT.with_suffix('.html')}."
+    if LOG.exists() and " ERROR " in LOG.read_text(encoding="utf-8", errors="replace"):
+        return f"The check itself failed; {LOG} tells why."
+    return (
+        "The check was killed or could not start. It needs about 2 GB for a base model: if this machine has no more "
+        "memory for you, run it in a job, `snakemake --profile local validate`, which also shows other reasons."
+    )
 
 
 def _command(workflow: Any, settings: Path) -> list[str]:

@@ -11,6 +11,17 @@ MEANING: dict[TargetRule, str] = {
     "main-ignore-sub": "positive with a main tag; clips with a sub tag of a class are left out for that class",
 }
 
+RANKING = ("mAP", "AUC")  # metrics of the order of scores
+
+
+def ranked(soft: np.ndarray, rule: TargetRule) -> np.ndarray:
+    """Classes [C] bool of which some clips are positive and some negative, so that scores have an order to get right.
+
+    Without negatives the average precision is 1, whatever the scores.
+    """
+    targets, keep = binarise(soft, rule)
+    return (targets & keep).any(axis=0) & (~targets & keep).any(axis=0)
+
 
 def binarise(soft: np.ndarray, rule: TargetRule) -> tuple[np.ndarray, np.ndarray]:
     """Binary targets and the cells that count.

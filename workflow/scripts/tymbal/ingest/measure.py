@@ -1,8 +1,12 @@
 """Every byte of every file read: its length, rate, channels and hash, and whether it can be used whole."""
 
 import hashlib
+import logging
+import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -16,6 +20,8 @@ from tymbal.ingest.containers import bytes_missing, lacks_last_page, tells_lengt
 from tymbal.ingest.problems import NOT_FINITE, TOO_SHORT, TRUNCATED, UNREADABLE
 from tymbal.progress import Progress
 from tymbal.tables import read_csv, write_csv
+
+log = logging.getLogger(__name__)
 
 TEXT = ("file", "sha256", "problem")
 LONGEST = 2**62  # samples; libsndfile gives more than these for a length that is not told
@@ -33,6 +39,8 @@ class Measured(NamedTuple):
         duration_s: of the whole file, seconds.
         n_samples: of each channel; of features, the number of frames without padding.
         sha256: of the whole file.
+        size: of the whole file, bytes.
+        mtime_ns: when it was last changed, nanoseconds since 1970.
         problem: kind and reason, separated by a colon; empty if the file can be used.
     """
 
@@ -42,6 +50,8 @@ class Measured(NamedTuple):
     duration_s: float = 0.0
     n_samples: int = 0
     sha256: str = ""
+    size: int = 0
+    mtime_ns: int = 0
     problem: str = ""
 
 
@@ -63,10 +73,28 @@ def measure(folder: Path, files: Sequence[str], features: Features | None, threa
 def complete(
     measured: pd.DataFrame, folder: Path, files: Sequence[str], features: Features | None, threads: int
 ) -> pd.DataFrame:
-    """Add the files that are not measured yet, and read those with problems again: they may have been put right."""
-    fine = measured[measured["problem"] == ""]
+    """Bring what was measured up to date: read the files that are new, that changed since, or that had problems.
+
+    Args:
+        measured: what is known so far.
+        folder: where the files are.
+        files: all that are wanted, relative to `folder`.
+        features: as for `measure`.
+        threads: files read at a time.
+
+    Returns:
+        As `measure`, in any order.
+    """
+    now = _stamps(folder, files)
+    known = zip(measured["file"], measured["size"], measured["mtime_ns"], measured["problem"], strict=True)
+    # A file that is not wanted any more has no stamp.
+    as_before = [not problem and now.get(file) == (size, mtime) for file, size, mtime, problem in known]
+    fine = measured[as_before]
     others = sorted(set(files) - set(fine["file"]))
-    return pd.concat([fine, measure(folder, others, features, threads)], ignore_index=True) if others else fine
+    if not others:
+        return fine
+    log.info("%d of %d files are new, changed or had problems, and are read now", len(others), len(files))
+    return pd.concat([fine, measure(folder, others, features, threads)], ignore_index=True)
 
 
 def part_of(files: Sequence[str], shard: str) -> Sequence[str]:
@@ -87,6 +115,24 @@ def read_measured(paths: Sequence[Path]) -> pd.DataFrame:
     return pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
 
 
+def _stamps(folder: Path, files: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Size and time of each file that is there, folder by folder: a file server tells them with a folder's names."""
+    wanted: defaultdict[str, set[str]] = defaultdict(set)
+    for file in files:
+        above, _, name = file.rpartition("/")
+        wanted[above].add(name)
+    found = {}
+    for above, names in wanted.items():
+        # What cannot be looked at is left out, and so read, which tells why.
+        with suppress(OSError), os.scandir(folder / above) as entries:
+            for entry in entries:
+                if entry.name in names:
+                    with suppress(OSError):
+                        status = entry.stat()
+                        found[f"{above}/{entry.name}" if above else entry.name] = (status.st_size, status.st_mtime_ns)
+    return found
+
+
 def _each(folder: Path, files: Sequence[str], features: Features | None, threads: int) -> Iterator[Measured]:
     progress = Progress("reading", len(files), "files")
     with ThreadPoolExecutor(threads) as pool:
@@ -99,13 +145,15 @@ def _each(folder: Path, files: Sequence[str], features: Features | None, threads
 def _one(folder: Path, file: str, features: Features | None) -> Measured:
     try:
         with (folder / file).open("rb", buffering=0) as data:
+            status = os.fstat(data.fileno())  # before reading, so that a change meanwhile is noticed next time
             sha256 = hashlib.file_digest(data, "sha256").hexdigest()
             if data.tell() == 0:
                 return Measured(file, problem=f"{UNREADABLE}: 0 bytes")
+            known = Measured(file, sha256=sha256, size=status.st_size, mtime_ns=status.st_mtime_ns)
             if features is not None:
-                return _features(folder / file, features, Measured(file, sha256=sha256))
+                return _features(folder / file, features, known)
             data.seek(0)
-            return _audio(data, Measured(file, sha256=sha256))
+            return _audio(data, known)
     except OSError as error:
         return Measured(file, problem=f"{UNREADABLE}: {error.strerror}")
     except NotFiniteError as error:

@@ -16,6 +16,7 @@ from tymbal.config import Model, TargetRule
 from tymbal.devices import autocast_dtype, peak_memory_mb
 from tymbal.errors import InputError
 from tymbal.evaluate.metrics import evaluate, headline
+from tymbal.evaluate.targets import RANKING, ranked
 from tymbal.files import fingerprint, sha256, write_json
 from tymbal.folds import clip_ids, read_folds
 from tymbal.inference import mean_loss, predict, scores
@@ -104,6 +105,12 @@ def finetune(
     n_train_part = len(ids["train"])
     ids["train"] = clip_ids(folds, run.fold, "train", settings.train.label_percent)
     train, val = (_clips(manifest, run.fold, part, ids[part], store, settings, scale, device) for part in ids)
+    if settings.train.select_by in RANKING and not ranked(val.labels, target_rule).any():
+        raise InputError(
+            f"train.select_by is {settings.train.select_by!r}, which cannot choose by the validation clips of fold "
+            f"{run.fold}: no class has both positive and negative clips there. Give validation a larger share, or "
+            "select by loss."
+        )
     check_lengths(store, ids["train"] + ids["val"], settings.net.n_frames, settings.long_clips)
 
     generator = torch.Generator().manual_seed(derive(run.seed, "init"))
@@ -230,11 +237,6 @@ def _objective(
         value = mean_loss(torch.from_numpy(logits), torch.from_numpy(val.labels), options.loss).item()
         columns = {f"val_{name}": figure for name, figure in headline(rows).items()}
         columns |= {"val_loss": value, "threshold": THRESHOLD}
-        if columns[f"val_{options.select_by}"] is None:
-            raise InputError(
-                f"train.select_by is {options.select_by!r}, which is undefined on the validation clips: no class has "
-                "both positive and negative clips there. Give validation a larger share, or select by loss."
-            )
         return columns
 
     return Objective(

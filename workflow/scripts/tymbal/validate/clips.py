@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from tymbal.config import Frontend, Model
+from tymbal.config import Frontend, Model, TargetRule
 from tymbal.config.data import Dataset
 from tymbal.diagnose import Diagnosis
-from tymbal.folds import ALL
-from tymbal.ingest.manifest import LABEL
+from tymbal.evaluate.targets import RANKING, ranked
+from tymbal.folds import ALL, clip_ids
+from tymbal.ingest.manifest import LABEL, labels
 from tymbal.questions import least
 from tymbal.train.data import LOSS_ALLOWED
 from tymbal.validate.findings import Finding
@@ -53,6 +54,10 @@ def feature_findings(area: str, diagnosis: Diagnosis) -> list[Finding]:
         remedy = "declare in `features` what the files are, or make them again; what is declared is undone on import"
         title = f"features are not as declared: {diagnosis.verdict}"
         findings.append(Finding("error", area, title, diagnosis.problems, remedy))
+    if diagnosis.warnings:
+        remedy = "make sure that `features` is right: what is declared is taken at its word, and undone on import"
+        title = "features do not tell whether they are as declared"
+        findings.append(Finding("warning", area, title, diagnosis.warnings, remedy))
     return findings
 
 
@@ -142,6 +147,32 @@ def split_findings(area: str, balance: pd.DataFrame, kind: str) -> list[Finding]
         remedy = "label more recordings of these classes, merge classes, or read their scores as undefined"
         findings.append(Finding("warning", area, "classes too rare, not evaluable in every part", tuple(cases), remedy))
     return findings
+
+
+def selection_findings(
+    area: str, manifest: pd.DataFrame, folds: pd.DataFrame, settings: Model, rule: TargetRule
+) -> list[Finding]:
+    """Folds whose validation clips cannot choose an epoch.
+
+    Args:
+        area: what to say it about.
+        manifest: the clips.
+        folds: from `split_folds`, those planned with this model.
+        settings: of the model variant.
+        rule: which soft labels count as positive.
+    """
+    if settings.train.select_by not in RANKING:
+        return []
+    table = manifest.set_index("clip_id")
+    cases = tuple(
+        f"fold {fold}"
+        for fold in sorted(set(folds["fold"]))
+        if not ranked(labels(table.loc[clip_ids(folds, fold, "val")]), rule).any()
+    )
+    if not cases:
+        return []
+    title = f"train.select_by {settings.train.select_by}: no class has positive and negative validation clips"
+    return [Finding("error", area, title, cases, "give validation a larger share, or select by loss")]
 
 
 def leak_finding(area: str, audited: pd.DataFrame) -> Finding:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import logging
+import re
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from tymbal.validate.clips import (
     label_findings,
     leak_finding,
     length_findings,
+    selection_findings,
     sound_findings,
     split_findings,
 )
@@ -91,7 +94,7 @@ def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], D
     findings += hearing_findings(area, dataset, frontends)
     for model, settings in models.items():
         findings += length_findings(f"model {model} on {name}", prepared.manifest, settings)
-    found, size = _try_split(area, dataset, prepared.manifest, size, {r.fold for r in plan.runs if r.dataset == name})
+    found, size = _try_split(plan, name, prepared.manifest, size)
     return findings + found, size
 
 
@@ -143,16 +146,19 @@ def _extended(measured: pd.DataFrame, files: Sequence[str]) -> pd.DataFrame:
     if len(measured) == len(files):
         return measured
     good = measured[measured["problem"] == ""]
-    typical = {column: good[column].median() for column in ("sample_rate", "channels", "duration_s", "n_samples")}
+    typical = good.median(numeric_only=True).fillna(0).to_dict()  # 0 if none is good
     table = measured.set_index("file").reindex(list(files)).fillna(typical | {"problem": ""})
     table["sha256"] = table["sha256"].where(table["sha256"].notna(), table.index)  # no two alike
     return table.reset_index().astype(measured.dtypes)
 
 
 def _warning(area: str, text: str) -> Finding:
-    """A line of a reader: what, then after the last colon which."""
-    title, _, case = text.rpartition(": ")
-    return Finding("warning", area, title or text, (case,) if title else ())
+    """A line of a reader: what, then which, after their number or else after the last colon."""
+    numbered = re.fullmatch(r"(.+?: [\d,]+): (.+)", text)
+    title, case = numbered.groups() if numbered else text.rpartition(": ")[::2]
+    if not title or any(title.count(quote) % 2 for quote in "'`\""):  # the colon is part of a name
+        return Finding("warning", area, text)
+    return Finding("warning", area, title, (case,))
 
 
 def _facts(area: str, prepared: Prepared) -> Finding:
@@ -164,19 +170,28 @@ def _facts(area: str, prepared: Prepared) -> Finding:
     return Finding("info", area, title, tuple(f"{fact}: {value}" for fact, value in told["facts"].items()))
 
 
-def _try_split(
-    area: str, dataset: Dataset, manifest: pd.DataFrame, size: DataSize, planned: set[int]
-) -> tuple[list[Finding], DataSize]:
-    assert dataset.split is not None
+def _try_split(plan: Plan, name: str, manifest: pd.DataFrame, size: DataSize) -> tuple[list[Finding], DataSize]:
+    area, split = f"data set {name}", plan.config.datasets[name].split
+    assert split is not None
     try:
-        folds, balance = split_folds(manifest, dataset.split)
+        folds, balance = split_folds(manifest, split)
     except InputError as error:
         return [Finding.of(error, area)], size
-    audited, _ = audit(manifest, folds, balance, dataset.split.group, frames=None)
-    folds, balance, audited = (table[table["fold"].isin(list(planned))] for table in (folds, balance, audited))
+    audited, _ = audit(manifest, folds, balance, split.group, frames=None)
+    planned: defaultdict[str, set[int]] = defaultdict(set)  # model -> folds
+    for run in plan.runs:
+        if run.dataset == name:
+            planned[run.model].add(run.fold)
+    everything = set().union(*planned.values())
+    folds, balance, audited = (table[table["fold"].isin(everything)] for table in (folds, balance, audited))
     sizes = folds.groupby(["fold", "part"]).size().groupby("part").max()
     size = dataclasses.replace(size, n_train=int(sizes["train"]), n_val=int(sizes["val"]))
-    return [*split_findings(area, balance, dataset.split.group), leak_finding(area, audited)], size
+    findings = [*split_findings(area, balance, split.group), leak_finding(area, audited)]
+    for model, numbers in planned.items():
+        settings, own = plan.config.models[model], folds[folds["fold"].isin(numbers)]
+        rule = plan.config.evaluation.target_rule
+        findings += selection_findings(f"model {model} on {name}", manifest, own, settings, rule)
+    return findings, size
 
 
 def _planned_size(dataset: Dataset, n_classes: int) -> DataSize:

@@ -9,15 +9,31 @@ from dataclasses import dataclass
 
 CARDS_GB = (8, 12, 16, 24, 32, 40, 48, 80)  # memory of usual GPUs
 COMMON_GB = 24  # the largest that many labs can get
+USABLE = 0.9  # of a card's memory: the rest is the driver's, other users', or lost between blocks
 CONTEXT = 1.0e9  # bytes beside our tensors: CUDA's context, workspaces, gaps in the allocator's blocks
 PARAMETER = 16  # bytes: float32 weight, its gradient and Adam's two moments, also in mixed precision
 # The backward pass needs the gradients of one block's activations while almost all activations are still kept.
 BACKWARD = 1.1
-# Operations a second that training reaches on an older or a consumer card; larger cards are several times faster.
-GPU_FLOPS = {"mixed": 8e12, "fp32": 4e12}
-GPU_STEP_S = 0.05  # of every step, however small the batch: launching kernels, reading clips
 CPU_SHARED = 0.75  # of several threads, what each does of what it would do alone
+CPU_FASTER = 4  # times that a core elsewhere may be faster than one here
 TRAINING = 3  # a step's operations over those of its forward pass (forward once, backward twice)
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a GPU reaches in training.
+
+    Attributes:
+        flops: operations a second, in `mixed` and in `fp32` precision.
+        step_s: time of every step, however small the batch: launching kernels, reading clips.
+    """
+
+    flops: dict[str, float]
+    step_s: float
+
+
+SLOW = Card({"mixed": 8e12, "fp32": 4e12}, 0.05)  # older or consumer cards
+FAST = Card({"mixed": 150e12, "fp32": 40e12}, 0.01)  # the newest of data centres
 
 
 @dataclass(frozen=True)
@@ -38,15 +54,16 @@ def training_bytes(n_parameters: int, kept: Kept, batch_size: int) -> float:
     return CONTEXT + PARAMETER * n_parameters + BACKWARD * (kept.fixed + kept.per_clip * batch_size)
 
 
-def cards_that_hold(n_bytes: float) -> list[int]:
-    """Sizes, GB, of the usual GPUs that have so much memory."""
-    return [size for size in CARDS_GB if n_bytes <= size * 1e9]
+def holds(card_gb: int, n_bytes: float) -> bool:
+    """Whether a GPU of so many GB has room for so much."""
+    return n_bytes <= USABLE * card_gb * 1e9
 
 
 def accumulation(n_parameters: int, kept: Kept, batch_size: int) -> int | None:
-    """Into how many parts a batch must be cut so that a card of `COMMON_GB` holds one; None if no cut is enough."""
+    """Into how many equal parts to cut a batch so that a card of `COMMON_GB` holds one; None if no cut is enough."""
     for parts in range(1, batch_size + 1):
-        if training_bytes(n_parameters, kept, math.ceil(batch_size / parts)) <= COMMON_GB * 1e9:
+        size, rest = divmod(batch_size, parts)
+        if not rest and holds(COMMON_GB, training_bytes(n_parameters, kept, size)):
             return parts
     return None
 
@@ -80,17 +97,18 @@ def cpu_minutes(work: Workload, seconds_per_clip: float, threads: int) -> float:
     return work.epochs * seconds_per_clip * (work.n_train + work.n_val / TRAINING) / cores / 60
 
 
-def gpu_minutes(work: Workload, flops_per_clip: int, precision: str) -> float:
+def gpu_minutes(work: Workload, flops_per_clip: int, precision: str, card: Card) -> float:
     """Time of a training on a GPU.
 
     Args:
         work: how much is to be done.
         flops_per_clip: of one clip's forward pass.
         precision: `mixed` or `fp32`.
+        card: that it runs on.
     """
     operations = flops_per_clip * (TRAINING * work.n_train + work.n_val)
     steps = math.ceil(work.n_train / work.batch_size) + math.ceil(work.n_val / work.batch_size)
-    return work.epochs * (operations / GPU_FLOPS[precision] + steps * GPU_STEP_S) / 60
+    return work.epochs * (operations / card.flops[precision] + steps * card.step_s) / 60
 
 
 def attempts_needed(minutes: float, limits: Sequence[float]) -> int | None:
