@@ -79,8 +79,12 @@ class Report:
             lines = [line for finding in urgent for line in _lines(finding, most)]
             if len(lines) <= room:
                 break
-        lines += [line for finding in self.of("info") for line in _lines(finding, 1)]
-        if len(lines) > room:
+        told = len(lines)
+        for most in (3, 2, 1):
+            lines = lines[:told] + [line for finding in self.of("info") for line in _lines(finding, most)]
+            if len(lines) <= room:
+                break
+        else:
             lines = [*lines[: room - 1], f"{'':{MARGIN}}... and {len(lines) - room + 1} more"]
         return "\n".join([f"Validation: {self.headline()}", *lines, f"Everything, with all cases: {page}"])
 
