@@ -16,7 +16,7 @@ from tymbal.runs import Plan
 from tymbal.split import split_folds
 from tymbal.validate import data
 from tymbal.validate.check import check
-from tymbal.validate.clips import feature_findings, label_findings, length_findings, split_findings
+from tymbal.validate.clips import feature_findings, label_findings, length_findings, split_findings, subset_findings
 from tymbal.validate.data import DataSize, check_dataset
 from tymbal.validate.findings import Finding
 from tymbal.validate.model import Limits
@@ -295,3 +295,11 @@ def test_a_class_too_rare_is_named_with_the_parts_that_lack_it():
     assert case.count("of fold") == len(absent)
     _, balance = split_folds(labelled([1.0, 0.0] * 20), KFold(scheme="kfold", n_folds=4, val=0.3))
     assert len(split_findings("a", balance, "recording")) == 1
+
+
+def test_a_subset_that_whole_groups_make_larger_is_told():
+    subset = [1] * 30 + [10] * 10 + [100] * 60
+    folds = pd.DataFrame({"fold": 1, "part": "train", "subset": pd.array(subset, dtype="Int64")})
+    [finding] = subset_findings("a", folds, 1)
+    assert (finding.level, finding.cases) == ("warning", ("fold 1: 30 % of the clips, asked for 1 %",))
+    assert subset_findings("a", folds, 50) == subset_findings("a", folds, 100) == []

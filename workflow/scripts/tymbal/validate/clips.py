@@ -22,6 +22,7 @@ LEAKS = {
     "under_1h": "{:.0%} of its clips are within an hour of one",
 }
 FEW_GROUPS = 3  # fewer cannot be in training, validation and test
+LARGER = 1.5  # times the share asked for, from which on a subset is told
 MOSTLY_PADDING = 0.5
 
 
@@ -173,6 +174,27 @@ def selection_findings(
         return []
     title = f"train.select_by {settings.train.select_by}: no class has positive and negative validation clips"
     return [Finding("error", area, title, cases, "give validation a larger share, or select by loss")]
+
+
+def subset_findings(area: str, folds: pd.DataFrame, percent: int) -> list[Finding]:
+    """Subsets of the training part that are far larger than asked, as groups are whole.
+
+    Args:
+        area: what to say it about.
+        folds: from `split_folds`, of the planned folds.
+        percent: the setting `label_percent`.
+    """
+    cases = []
+    for fold, rows in folds[folds["part"] == "train"].groupby("fold"):
+        held = 100 * float((rows["subset"] <= percent).mean())
+        if held > LARGER * percent:
+            cases.append(f"fold {fold}: {held:.0f} % of the clips, asked for {percent} %")
+    if not cases:
+        return []
+    remedy = "with more groups, or smaller ones (`split.group`), subsets come nearer; or take a larger `label_percent`"
+    return [
+        Finding("warning", area, "subsets of the training part that whole groups make larger", tuple(cases), remedy)
+    ]
 
 
 def leak_finding(area: str, audited: pd.DataFrame) -> Finding:

@@ -32,6 +32,7 @@ from tymbal.validate.clips import (
     selection_findings,
     sound_findings,
     split_findings,
+    subset_findings,
 )
 from tymbal.validate.findings import Finding
 
@@ -190,7 +191,9 @@ def _try_split(plan: Plan, name: str, manifest: pd.DataFrame, size: DataSize) ->
     for model, numbers in planned.items():
         settings, own = plan.config.models[model], folds[folds["fold"].isin(numbers)]
         rule = plan.config.evaluation.target_rule
-        findings += selection_findings(f"model {model} on {name}", manifest, own, settings, rule)
+        on = f"model {model} on {name}"
+        findings += selection_findings(on, manifest, own, settings, rule)
+        findings += subset_findings(on, own, settings.train.label_percent)
     return findings, size
 
 
