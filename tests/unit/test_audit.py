@@ -211,3 +211,26 @@ def test_whole_way_from_split_to_file(tmp_path):
         write_table(made_table, tmp_path / f"{name}.csv")
         assert list(read_table(tmp_path / f"{name}.csv").columns) == list(made_table.columns)
     assert list(near.columns) == NEAR_COPIES
+
+
+def test_a_night_does_not_end_at_midnight():
+    """Ten minutes apart, on two days: the same night."""
+    places = {"a": ("train", "S1", "2024-01-05T23:55:00"), "b": ("test", "S1", "2024-01-06T00:05:00")}
+    places["v"] = ("val", "S1", "2024-02-01T12:00:00")
+    table, _ = audit(*made(places), "recording", None)
+    assert facts_of(table)["site_days_seen"][0] == 0
+    assert facts_of(table)["question"][1] == "same places, same nights"
+    assert facts_of(table, "val")["question"][1] == "same places, other nights"
+
+
+def test_a_window_is_of_the_day_on_which_it_begins():
+    places = {
+        "a": ("train", "S1", "2024-01-06T12:00:00"),
+        "b": ("test", "S1", "2024-01-05T12:00:00"),
+        "v": ("val", "S1", "2024-01-05T12:00:00"),
+    }
+    manifest, folds, balance = made(places)
+    manifest["start_s"] = manifest["clip_id"].map({"a": 0.0, "b": 13 * 3600.0, "v": 0.0})
+    table, _ = audit(manifest, folds, balance, "recording", None)
+    assert facts_of(table)["site_days_seen"][0] == 1
+    assert facts_of(table, "val")["site_days_seen"][0] == 0

@@ -152,7 +152,10 @@ def test_the_audit_says_what_it_found(made):
     overview = {row[0]: row[2] for row in page.rows if len(row) == 8}
     assert overview["field"] == "same places, same nights"
     assert overview["esc"] == "places not known"
-    assert "Same places, same nights. Held-out clips are of sites and days of which training clips are" in page.text
+    assert (
+        "Same places, same nights. Held-out clips are of sites and days, or nights, of which training clips are"
+        in page.text
+    )
     assert ["Days at a site also in training", "76–77 %", "76–77 %", ""] in page.rows
     assert ["Clips within 1 h of a training clip, same site", "–", "–", "not known: no site and time"] in page.rows
     assert ["Time to the nearest of these, median", "3.5–4.5 h", "3.5–4.5 h", ""] in page.rows

@@ -330,7 +330,7 @@ def test_clip_without_site_or_date_is_told(group):
 def test_recording_with_two_speakers():
     manifest = make_manifest().assign(speaker="p1")
     manifest.loc[manifest["recording"] == "r004", "speaker"] = ["p1", "p2", "p3", "p1", "p2"]
-    message = r"(?s)recordings in more than one speaker: 1 problem\n.*r004 at S0: speakers p1, p2, p3\n"
+    message = r"(?s)recordings in more than one speaker: 1 problem\n.*r004: speakers p1, p2, p3\n"
     with pytest.raises(InputError, match=message):
         split_folds(manifest, HOLDOUT.model_copy(update={"group": "speaker"}))
 
@@ -343,6 +343,21 @@ def test_recorders_that_name_files_by_the_time_alone(caplog):
     joined = manifest.assign(part=manifest["clip_id"].map(parts_of(folds)))
     assert joined.groupby("site")["part"].nunique().max() == 1
     assert "10 names of recordings occur at more than one site, such as 2024_0 (S0, S1, S2, S3)" in caplog.text
+    folds, balance = split_folds(manifest, HOLDOUT)
+    assert balance.loc[balance["class"] == "(all)", "n_groups"].sum() == 40  # a recording a name and site
+    given = manifest.assign(fold=manifest["site"].map({"S0": "train", "S1": "train", "S2": "val", "S3": "test"}))
+    split_folds(given, GivenParts(scheme="given"))  # no recording is cut
+    manifest.loc[0, "site"] = ""  # may be of any site
+    folds, _ = split_folds(manifest, HOLDOUT)
+    joined = manifest.assign(part=manifest["clip_id"].map(parts_of(folds)))
+    assert joined[joined["recording"] == "2024_0"]["part"].nunique() == 1
+
+
+def test_other_ways_to_write_a_part_are_the_same_part():
+    manifest = make_manifest()
+    manifest["fold"] = (manifest["recording"].str[1:].astype(int) % 4 + 1).astype(str)
+    manifest.loc[1::5, "fold"] += ".0"
+    split_folds(manifest, OfficialFolds(scheme="official", n_folds=4))
 
 
 def test_windows_of_one_file_share_its_content():
@@ -419,6 +434,7 @@ def test_clip_without_group(empty):
 def test_too_few_groups(split, n_recordings, message):
     manifest = make_manifest()
     manifest["recording"] = [f"r{i % n_recordings}" for i in range(len(manifest))]
+    manifest["site"] = "S0"
     with pytest.raises(InputError, match=message) as error:
         split_folds(manifest, split)
     assert "label clips of more recordings" in str(error.value)

@@ -83,7 +83,8 @@ def test_sound_data_are_facts_only_and_sizes_are_known(root):
     found, size = check_dataset(Plan(configured(root, night=LONG)), "night", threads=2)
     assert {finding.level for finding in found} == {"info"}
     assert "20 clips of 20 files" in " ".join(finding.title for finding in found)
-    assert size == DataSize(n_classes=2, n_train=12, n_val=4)
+    assert size == DataSize(n_classes=2, n_train=12, n_val=4, subsets=size.subsets)
+    assert (size.subsets[25], size.subsets[100]) == (3, 12)
 
 
 def test_problems_of_all_kinds_are_told_at_once(root):

@@ -12,12 +12,13 @@ import pandas as pd
 
 from tymbal.copies import Copies, Frames
 from tymbal.folds import ALL, UNLABELLED
-from tymbal.groups import check_split, day, group_names, text
+from tymbal.groups import check_split, day, group_names, recording_names, text
 from tymbal.questions import NEW_PLACES, NIGHTS_UNKNOWN, OTHER_NIGHTS, PLACES_UNKNOWN, SAME_NIGHTS
 
 log = logging.getLogger(__name__)
 
 HELD_OUT = ("val", "test")
+NIGHT_H = 12.0  # a clip nearer than this is of the same night, also past midnight
 FEW = 5  # positive groups of a class in a part; with fewer, one group decides the class's score
 NEAR_COPIES = ["fold", "part", "clip_id", "train_clip_id", "cosine", "correlation"]
 
@@ -78,16 +79,17 @@ def _clips(manifest: pd.DataFrame, group: str) -> pd.DataFrame:
     site, date = text(manifest["site"]), day(manifest)
     started = text(manifest["recorded_at"])
     clock = pd.to_datetime(started.where(started.str.len() > len("2024-01-05")), format="ISO8601")
-    recording = text(manifest["recording"])
+    time = clock + pd.to_timedelta(manifest["start_s"], unit="s")
+    date = time.dt.strftime("%Y-%m-%d").fillna(date)  # a window may be of the day after its recording began
     return pd.DataFrame(
         {
             "clip_id": manifest["clip_id"],
             "group": group_names(manifest, group),
-            "recording": recording.where(site == "", recording + " at " + site),
+            "recording": recording_names(manifest),
             "content": manifest["sha256"],
             "site": site,
             "site_day": (site + " " + date).where((site != "") & (date != ""), ""),
-            "time": (clock + pd.to_timedelta(manifest["start_s"], unit="s")).where(site != ""),
+            "time": time.where(site != ""),
         }
     )
 
@@ -101,8 +103,10 @@ def _facts(held: pd.DataFrame, train: pd.DataFrame, n_copies: int | None, classe
     site_days = _seen(held, train, "site_day", "site and date")
     sites = _seen(held, train, "site", "site")
     yield from (Fact("sites_seen", *sites), Fact("site_days_seen", *site_days))
-    yield from _gaps(held, train)
-    yield Fact("question", None, _question(held, train, sites[0], site_days[0]))
+    hours = _hours(held, train)
+    yield from _gaps(held, hours)
+    same_night = hours is not None and bool((hours < NIGHT_H).any())
+    yield Fact("question", None, _question(held, train, sites[0], site_days[0], same_night))
 
     n_groups = classes.set_index("class")["n_groups"]
     for measure, few in (
@@ -123,20 +127,28 @@ def _seen(held: pd.DataFrame, train: pd.DataFrame, column: str, what: str) -> tu
     return len(set(values) & set(train[column])) / values.nunique(), _of(len(values), len(held))
 
 
-def _gaps(held: pd.DataFrame, train: pd.DataFrame) -> Iterator[Fact]:
-    """How far in time the nearest training clip of the same site is."""
+def _hours(held: pd.DataFrame, train: pd.DataFrame) -> np.ndarray | None:
+    """Hours from each held-out clip of known site and time to the nearest training clip of its site, infinite without
+    one; None if nothing is known.
+    """
     timed, times = held.dropna(subset="time"), train.dropna(subset="time")
     if timed.empty or times.empty:
-        yield from (Fact(measure, None, "not known: no site and time") for measure in ("gap_h_median", "under_1h"))
-        return
+        return None
     known = dict(iter(times.groupby("site")["time"]))
-    hours = np.concatenate(
+    return np.concatenate(
         [
             _nearest(mine["time"].to_numpy(), known[site].to_numpy()) if site in known else np.full(len(mine), np.inf)
             for site, mine in timed.groupby("site")
         ]
     )
-    near, note = hours[np.isfinite(hours)], _of(len(timed), len(held))
+
+
+def _gaps(held: pd.DataFrame, hours: np.ndarray | None) -> Iterator[Fact]:
+    """How far in time the nearest training clip of the same site is."""
+    if hours is None:
+        yield from (Fact(measure, None, "not known: no site and time") for measure in ("gap_h_median", "under_1h"))
+        return
+    near, note = hours[np.isfinite(hours)], _of(len(hours), len(held))
     n_new = len(hours) - len(near)
     elsewhere = f"{n_new} of {len(hours)} clips: site not in training" if n_new else ""
     median = float(np.median(near)) if len(near) else None
@@ -152,14 +164,16 @@ def _nearest(times: np.ndarray, others: np.ndarray) -> np.ndarray:
     return distance / np.timedelta64(1, "h")
 
 
-def _question(held: pd.DataFrame, train: pd.DataFrame, sites: float | None, site_days: float | None) -> str:
+def _question(
+    held: pd.DataFrame, train: pd.DataFrame, sites: float | None, site_days: float | None, same_night: bool
+) -> str:
     """What a score answers. What some clips do not tell is not claimed."""
     unplaced, undated = ((held[column] == "").any() or (train[column] == "").any() for column in ("site", "site_day"))
     if sites is None or (sites == 0 and unplaced):
         return PLACES_UNKNOWN
     if sites == 0:
         return NEW_PLACES
-    if site_days:
+    if site_days or same_night:
         return SAME_NIGHTS
     return NIGHTS_UNKNOWN if undated else OTHER_NIGHTS
 

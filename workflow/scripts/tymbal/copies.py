@@ -1,10 +1,9 @@
-"""Near copies: clips that hold the same sound again, louder, cut otherwise, re-encoded or with noise added.
+"""Near copies: clips that hold the same sound again, louder, shifted a little, re-encoded or with noise added.
 
 Pooled features tell which clips might be copies, and frames whether they are. Loudness does not count, nor what lies
-far below a clip's loudest value, which codecs and added noise change. Measured with the 400 clips of ESC-10 and altered
-copies of them: found are all copies with another gain, 99 % with noise at 40 dB and 95 % at 30 dB, 98 % as Vorbis, 83 %
-as MP3, and 91 % shifted by 0.3 s. Of 78,000 pairs from different recordings two are taken for copies, both of uploads
-that follow each other. By a cosine of 0.99 alone it would be 10 of the 400 clips, of steady noise.
+far below a clip's loudest value, which codecs and added noise change. The benchmark `near_copies` tells how many of
+each kind are found among real clips, and how many other clips are taken for copies. Excerpts, shorter by a tenth or
+more, and clips shifted by much of their length are mostly not found.
 """
 
 from collections.abc import Callable, Sequence

@@ -28,7 +28,10 @@ def group_names(clips: pd.DataFrame, kind: str) -> pd.Series:
     Raises:
         InputError: the clips that lack what names their group.
     """
-    if kind not in DATED:
+    if kind == "recording":
+        names = recording_names(clips)
+        lacking = {kind: names == ""}
+    elif kind not in DATED:
         names = text(clips[kind])
         lacking = {kind: names == ""}
     else:
@@ -51,10 +54,21 @@ def group_names(clips: pd.DataFrame, kind: str) -> pd.Series:
     return names
 
 
+def recording_names(clips: pd.DataFrame) -> pd.Series:
+    """The recording of each clip; of recordings of one name at several sites, with the site.
+
+    Recorders name files by the time alone, so that those of several sites have the same names. If the site of some is
+    not known, they might be one and are taken as one.
+    """
+    recordings, sites = text(clips["recording"]), text(clips["site"])
+    sites_of = pd.DataFrame({"recording": recordings, "site": sites}).drop_duplicates()
+    n_sites, known = (sites_of.groupby("recording")["site"].agg(what) for what in ("size", "min"))
+    apart = n_sites.index[(n_sites > 1) & (known != "")]
+    return (recordings + " at " + sites).where(recordings.isin(apart), recordings)
+
+
 def check_groups(clips: pd.DataFrame, names: pd.Series, kind: str) -> None:
     """Verify that groups can be divided without parting what belongs together.
-
-    A recording is known by its name and its site, because recorders name files by the time alone.
 
     Args:
         clips: rows of a manifest.
@@ -73,7 +87,7 @@ def check_groups(clips: pd.DataFrame, names: pd.Series, kind: str) -> None:
             "it was trained on",
         )
     recordings, sites = text(clips["recording"]), text(clips["site"])
-    if cut := crossing(recordings.where(sites == "", recordings + " at " + sites), names):
+    if cut := crossing(recording_names(clips), names):
         raise InputError.listing(
             f"recordings in more than one {kind}",
             [f"recording {recording}: {kind}s {', '.join(found)}" for recording, found in cut.items()],
@@ -82,9 +96,9 @@ def check_groups(clips: pd.DataFrame, names: pd.Series, kind: str) -> None:
     if shared := crossing(recordings, sites):
         first, where = next(iter(shared.items()))
         log.warning(
-            "%d names of recordings occur at more than one site, such as %s (%s)%s",
+            "%d names of recordings occur at more than one site, such as %s (%s): taken as different recordings, "
+            "unless the site of some clips is not known",
             *(len(shared), first, ", ".join(where)),
-            ": together in a part" if kind == "recording" else ": taken as different recordings",
         )
 
 

@@ -150,9 +150,10 @@ def _given(
         for clip, found in zip(groups.clips["clip_id"][wrong], given[wrong], strict=True)
     ]
     problems += [f"{what} {name} has no labelled clip" for k, name in enumerate(known) if not (codes == k).any()]
+    where = pd.Series(codes, index=given.index).map(dict(enumerate(map(str, known)))).fillna(given)  # 1.0 is fold 1
     problems += [
         f"{groups.kind} {name} is in {what}s {' and '.join(found)}"
-        for name, found in crossing(pd.Series(groups.names[groups.of_clip]), given).items()
+        for name, found in crossing(pd.Series(groups.names[groups.of_clip]), where).items()
     ]
     if problems:
         raise InputError.listing(

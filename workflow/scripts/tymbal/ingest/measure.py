@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from tymbal.audio import DamagedError, NotFiniteError, blocks, opened
@@ -89,7 +90,7 @@ def complete(
     known = zip(measured["file"], measured["size"], measured["mtime_ns"], measured["problem"], strict=True)
     # A file that is not wanted any more has no stamp.
     as_before = [not problem and now.get(file) == (size, mtime) for file, size, mtime, problem in known]
-    fine = measured[as_before]
+    fine = measured.loc[np.array(as_before, dtype=bool)]
     others = sorted(set(files) - set(fine["file"]))
     if not others:
         return fine

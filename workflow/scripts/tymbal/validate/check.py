@@ -46,7 +46,7 @@ def check(config: Config, limits: Limits) -> Report:
                 trial_findings(area, settings, trial) if isinstance(trial, Trial) else [replace(trial, area=area)]
             )
         if isinstance(trial, Trial) and not trial.problems and size.n_train:
-            n_train = max(1, size.n_train * settings.train.label_percent // 100)
+            n_train = max(1, size.subsets.get(settings.train.label_percent, size.n_train))
             findings += time_findings(f"{area} on {dataset}", settings, trial, n_train, size.n_val, limits)
     return Report(tuple(findings))
 

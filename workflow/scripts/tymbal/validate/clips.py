@@ -10,7 +10,7 @@ from tymbal.config.data import Dataset
 from tymbal.diagnose import Diagnosis
 from tymbal.evaluate.targets import RANKING, ranked
 from tymbal.folds import ALL, clip_ids
-from tymbal.ingest.manifest import LABEL, labels
+from tymbal.ingest.manifest import labels
 from tymbal.questions import least
 from tymbal.train.data import LOSS_ALLOWED
 from tymbal.validate.findings import Finding
@@ -22,13 +22,13 @@ LEAKS = {
     "under_1h": "{:.0%} of its clips are within an hour of one",
 }
 FEW_GROUPS = 3  # fewer cannot be in training, validation and test
-LARGER = 1.5  # times the share asked for, from which on a subset is told
+FAR = 1.5  # times the share asked for, or less by as much, from which on a subset is told
 MOSTLY_PADDING = 0.5
 
 
 def label_findings(area: str, manifest: pd.DataFrame) -> list[Finding]:
     """Clips that nobody labelled."""
-    unlabelled = manifest.loc[manifest.filter(like=LABEL).isna().all(axis=1), "clip_id"].tolist()
+    unlabelled = manifest.loc[np.isnan(labels(manifest)).all(axis=1), "clip_id"].tolist()
     if not unlabelled:
         return []
     shown = ", ".join(unlabelled[:3]) + (", ..." if len(unlabelled) > 3 else "")
@@ -177,7 +177,7 @@ def selection_findings(
 
 
 def subset_findings(area: str, folds: pd.DataFrame, percent: int) -> list[Finding]:
-    """Subsets of the training part that are far larger than asked, as groups are whole.
+    """Subsets of the training part that are far larger or smaller than asked, as groups are whole.
 
     Args:
         area: what to say it about.
@@ -187,14 +187,12 @@ def subset_findings(area: str, folds: pd.DataFrame, percent: int) -> list[Findin
     cases = []
     for fold, rows in folds[folds["part"] == "train"].groupby("fold"):
         held = 100 * float((rows["subset"] <= percent).mean())
-        if held > LARGER * percent:
+        if not percent / FAR < held < FAR * percent:
             cases.append(f"fold {fold}: {held:.0f} % of the clips, asked for {percent} %")
     if not cases:
         return []
     remedy = "with more groups, or smaller ones (`split.group`), subsets come nearer; or take a larger `label_percent`"
-    return [
-        Finding("warning", area, "subsets of the training part that whole groups make larger", tuple(cases), remedy)
-    ]
+    return [Finding("warning", area, "subsets of the training part not of the size asked for", tuple(cases), remedy)]
 
 
 def leak_finding(area: str, audited: pd.DataFrame) -> Finding:

@@ -4,15 +4,15 @@ import dataclasses
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tymbal.audit import audit
-from tymbal.config.data import Dataset, Holdout, KFold, SynthSource
+from tymbal.config.data import SUBSETS, Dataset, Holdout, KFold, SynthSource
 from tymbal.diagnose import diagnose
 from tymbal.errors import InputError
 from tymbal.ingest.match import Matched, list_clips, match
@@ -51,11 +51,13 @@ class DataSize:
         n_classes: of the labels.
         n_train: clips of the largest training part among the planned folds; 0 if the split could not be made.
         n_val: clips of the largest validation part.
+        subsets: percent -> clips in that subset of the largest training part.
     """
 
     n_classes: int
     n_train: int = 0
     n_val: int = 0
+    subsets: Mapping[int, int] = field(default_factory=dict)
 
 
 def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], DataSize]:
@@ -186,7 +188,9 @@ def _try_split(plan: Plan, name: str, manifest: pd.DataFrame, size: DataSize) ->
     everything = set().union(*planned.values())
     folds, balance, audited = (table[table["fold"].isin(everything)] for table in (folds, balance, audited))
     sizes = folds.groupby(["fold", "part"]).size().groupby("part").max()
-    size = dataclasses.replace(size, n_train=int(sizes["train"]), n_val=int(sizes["val"]))
+    subset = folds[folds["part"] == "train"]
+    subsets = {percent: int((subset["subset"] <= percent).groupby(subset["fold"]).sum().max()) for percent in SUBSETS}
+    size = DataSize(size.n_classes, int(sizes["train"]), int(sizes["val"]), subsets)
     findings = [*split_findings(area, balance, split.group), leak_finding(area, audited)]
     for model, numbers in planned.items():
         settings, own = plan.config.models[model], folds[folds["fold"].isin(numbers)]
