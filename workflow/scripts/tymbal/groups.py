@@ -61,10 +61,14 @@ def recording_names(clips: pd.DataFrame) -> pd.Series:
     not known, they might be one and are taken as one.
     """
     recordings, sites = text(clips["recording"]), text(clips["site"])
-    sites_of = pd.DataFrame({"recording": recordings, "site": sites}).drop_duplicates()
-    n_sites, known = (sites_of.groupby("recording")["site"].agg(what) for what in ("size", "min"))
-    apart = n_sites.index[(n_sites > 1) & (known != "")]
-    return (recordings + " at " + sites).where(recordings.isin(apart), recordings)
+    codes, names = pd.factorize(recordings)
+    site_codes, known = pd.factorize(sites)
+    recording, site = np.divmod(np.unique(codes * len(known) + site_codes), max(len(known), 1))
+    apart = np.bincount(recording, minlength=len(names)) > 1
+    apart[recording[known[site] == ""]] = False
+    if not apart.any():
+        return recordings
+    return (recordings + " at " + sites).where(apart[codes], recordings)
 
 
 def check_groups(clips: pd.DataFrame, names: pd.Series, kind: str) -> None:
