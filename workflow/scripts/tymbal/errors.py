@@ -5,6 +5,11 @@ from collections.abc import Sequence
 SHOWN = 50  # problems spelled out in one message; the rest are counted
 
 
+def some(cases: Sequence[str], n: int = 10, between: str = ", ") -> str:
+    """The first few cases in one line; dots say that there are more."""
+    return between.join(cases[:n]) + (f"{between}..." if len(cases) > n else "")
+
+
 class InputError(Exception):
     """Something the user gave is wrong (a file, a row, a setting). Our own mistakes are plain asserts.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tymbal.config.data import Clips, LabSource, SynthSource, TagSource
-from tymbal.errors import InputError
+from tymbal.errors import InputError, some
 from tymbal.ingest import audacity, esc, file_list, folders, json_manifest, long, multihot, raven, tags
 from tymbal.ingest.lookup import ELSEWHERE, FEATURE_SUFFIXES, FOLDERS, NAME, PATH_MAP, SUFFIXES, AudioFiles, list_files
 from tymbal.ingest.paths import PathMap
@@ -127,14 +127,12 @@ def match(
     warnings = list(reading.warnings)
     warnings += [f"{what}: {told}" for what, told in facts.items() if UNSURE in str(told)]
     if elsewhere:
-        shown = "; ".join(elsewhere[:10]) + ("; ..." if len(elsewhere) > 10 else "")
         warnings.append(
             f"files found by name in another folder than the source names, which `path_map` would settle: "
-            f"{len(elsewhere)}: {shown}"
+            f"{len(elsewhere)}: {some(elsewhere, between='; ')}"
         )
     if repeated:
-        shown = ", ".join(repeated[:10]) + (", ..." if len(repeated) > 10 else "")
-        warnings.append(f"rows that repeat another row, read once: {len(repeated)}: {shown}")
+        warnings.append(f"rows that repeat another row, read once: {len(repeated)}: {some(repeated)}")
     return Matched(
         audio=source.audio,
         classes=vocabulary.names,

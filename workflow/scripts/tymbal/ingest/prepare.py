@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tymbal.config.data import Clips, Windows
+from tymbal.errors import some
 from tymbal.ingest.lookup import key
 from tymbal.ingest.manifest import LABEL
 from tymbal.ingest.match import Matched
@@ -192,12 +193,12 @@ def _windowed(
     facts |= {"files too short for a clip": len(short), "labels that no clip has": len(lost)}
     if short:
         warnings.append(
-            f"files shorter than a clip, which give none but with `windows.last` keep: {len(short)}: {_some(short)}"
+            f"files shorter than a clip, which give none but with `windows.last` keep: {len(short)}: {some(short)}"
         )
     if late:
-        warnings.append(f"labels that go on after the end of their file, cut there: {len(late)}: {_some(late)}")
+        warnings.append(f"labels that go on after the end of their file, cut there: {len(late)}: {some(late)}")
     if lost:
-        warnings.append(f"labels that no clip has, as they overlap none by enough: {len(lost)}: {_some(lost)}")
+        warnings.append(f"labels that no clip has, as they overlap none by enough: {len(lost)}: {some(lost)}")
     if windows.labels == "recording":
         shared = sum(n for n, record in zip(counts, records, strict=True) if n > 1 and record.labels is not None)
         if shared:
@@ -207,10 +208,6 @@ def _windowed(
     kept["duration_s"] = np.array([clip.length_s for clip in clips], dtype=float)
     kept["clip_id"] = [f"{name}@{clip.start_s:.3f}" for name, clip in zip(kept["clip_id"], clips, strict=True)]
     return kept, [clip.labels for clip in clips]
-
-
-def _some(cases: Sequence[str]) -> str:
-    return ", ".join(cases[:10]) + (", ..." if len(cases) > 10 else "")
 
 
 def _check_one_class(clips: pd.Series, labels: Sequence[Labels], cases: Cases) -> None:

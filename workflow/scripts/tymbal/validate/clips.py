@@ -8,6 +8,7 @@ import pandas as pd
 from tymbal.config import Frontend, Model, TargetRule
 from tymbal.config.data import Dataset
 from tymbal.diagnose import Diagnosis
+from tymbal.errors import some
 from tymbal.evaluate.targets import RANKING, ranked
 from tymbal.folds import ALL, clip_ids
 from tymbal.ingest.manifest import labels
@@ -31,8 +32,7 @@ def label_findings(area: str, manifest: pd.DataFrame) -> list[Finding]:
     unlabelled = manifest.loc[np.isnan(labels(manifest)).all(axis=1), "clip_id"].tolist()
     if not unlabelled:
         return []
-    shown = ", ".join(unlabelled[:3]) + (", ..." if len(unlabelled) > 3 else "")
-    case = f"{len(unlabelled):,} of {len(manifest):,} clips: {shown}"
+    case = f"{len(unlabelled):,} of {len(manifest):,} clips: {some(unlabelled, 3)}"
     remedy = "they neither train nor test; label them, or mark them as holding none of the classes, if they should"
     return [Finding("warning", area, "unlabelled clips", (case,), remedy)]
 

@@ -1,11 +1,10 @@
 """What a validation found, and how it is told on one screen."""
 
 import unicodedata
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tymbal.errors import InputError
+from tymbal.errors import InputError, some
 
 Level = Literal["error", "warning", "info"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "info")
@@ -121,15 +120,11 @@ def _columns(text: str) -> int:
 def _lines(finding: Finding, most: int) -> list[str]:
     text = f"{finding.area}: {finding.title}"
     if finding.level != "info":
-        text += f" ({_some(finding.cases)})" if finding.cases else ""
+        text += f" ({some(finding.cases, 3, '; ')})" if finding.cases else ""
         text += f" -> {finding.remedy}" if finding.remedy else ""
     first, *rest = wrap(text, COLUMNS - MARGIN, most)
     mark = "" if finding.level == "info" else finding.level.upper()
     return [f"{mark:{MARGIN}}{first}", *(f"{'':{MARGIN}}{line}" for line in rest)]
-
-
-def _some(cases: Sequence[str]) -> str:
-    return "; ".join(cases[:3]) + ("; ..." if len(cases) > 3 else "")
 
 
 def _count(n: int, what: str) -> str:
