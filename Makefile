@@ -42,8 +42,8 @@ bench: venv  ## speed and memory, to results/bench/bench.json (ONLY=name for one
 
 figures: venv  ## redraw figures and report from results/summary (CONFIG=file for another configuration)
 	snakemake figures results/report/index.html --profile local $(if $(CONFIG),--configfile $(CONFIG)) \
-	  --forcerun plot_model_figure plot_dataset_figure write_report \
-	  --allowed-rules figures plot_model_figure plot_dataset_figure write_report
+	  --forcerun plot_model_figure plot_dataset_figure plot_pretraining_figure write_report \
+	  --allowed-rules figures plot_model_figure plot_dataset_figure plot_pretraining_figure write_report
 
 clean:  ## remove logs, caches, the demo and the report; other data sets' features, models and predictions stay
 	rm -rf logs benchmarks .snakemake/log .snakemake/scripts .pytest_cache .mypy_cache .ruff_cache

@@ -1,7 +1,8 @@
-"""Run folders as evaluation leaves them, with made-up scores, for tests of what comes after."""
+"""Folders of runs, data sets and pre-trainings as the rules leave them, with made-up figures, to test the report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from tymbal.evaluate.metrics import evaluate, headline
 from tymbal.evaluate.predictions import SCORE
 from tymbal.files import write_json
 from tymbal.ingest.manifest import LABEL
-from tymbal.runs import Run
+from tymbal.runs import PretrainRun, Run
 from tymbal.tables import write_csv
 
 
@@ -25,8 +26,15 @@ def write_runs(
     n_epochs: int = 3,
     single_label: bool = False,
     absent: Sequence[str] = (),
+    skill: float = 3.0,
+    label_percent: int = 100,
+    init: str | Mapping[str, Any] = "scratch",
+    corpora: Sequence[Mapping[str, Any]] = (),
 ) -> list[tuple[Run, Path]]:
     """Write the folders of all folds and seeds; no clip has a class of `absent`.
+
+    Models on one data set have the same test clips, of which one with more `skill` tells the labels better. `corpora`
+    are the facts of what the starting weights were pre-trained on, one a fold.
 
     Returns:
         Each run with its folder.
@@ -37,8 +45,7 @@ def write_runs(
         folder.mkdir(parents=True)
         rng = np.random.default_rng([run.fold, run.seed, len(classes)])
         labels = _labels(rng, n_test, classes, single_label, absent)
-        skill = np.linspace(3.0, 0.8, len(classes))
-        scores = _scores(rng, labels, skill, single_label)
+        scores = _scores(rng, labels, np.linspace(skill, 0.27 * skill, len(classes)), single_label)
         _write_predictions(folder / "predictions.csv", run, classes, labels, scores)
         rows = evaluate(scores, labels, classes, "any", 0.5, single_label)
         write_json(
@@ -54,7 +61,10 @@ def write_runs(
             },
         )
         best = _write_history(folder / "history.csv", rng, n_epochs, headline(rows))
-        write_json(folder / "run.json", _record(run, best, n_epochs, n_test))
+        loaded = {"corpus": corpora[run.fold - 1]} if corpora else "scratch" if init == "scratch" else {"corpus": None}
+        record = _record(run, best, n_epochs, n_test)
+        record |= {"model": {"init": init, "train": {"label_percent": label_percent}}, "init": loaded}
+        write_json(folder / "run.json", record)
         runs.append((run, folder))
     return runs
 
@@ -90,6 +100,105 @@ def write_dataset(
     }
     write_json(folder / "ingest.json", ingest)
     return folder
+
+
+def corpus_facts(fold: int, transductive: bool = False) -> dict[str, Any]:
+    """What corpus.json says of the corpus for one fold of the data set `esc`."""
+    without = 0 if transductive else 40 + fold
+    excluded = {"test part": without, "same file": 0, "same recording": 3}
+    field = {"dataset": "field", "weight": 0.25, "n_clips": 30_000, "n_train": 28_500, "n_val": 1_500, "hours": 50.0}
+    esc = {"dataset": "esc", "weight": 4.0, "n_clips": 200, "n_train": 187 - without, "n_val": 10, "hours": 0.3}
+    return {
+        "transductive": transductive,
+        "held_out": [] if transductive else [["esc", fold]],
+        "parts": [{**esc, "excluded": excluded}, {**field, "excluded": dict.fromkeys(excluded, 0)}],
+    }
+
+
+def write_pretraining(
+    root: Path,
+    ssl: str,
+    n_folds: int,
+    objective: str = "joint",
+    transductive: bool = False,
+    init: str | Mapping[str, Any] = "scratch",
+    before: Mapping[str, Any] | None = None,
+) -> tuple[list[tuple[PretrainRun, Path]], dict[str, Path]]:
+    """Write the folders of a pre-training, on one corpus if it is transductive, otherwise on one a fold of `esc`.
+
+    `before` are the facts of the corpus of what it starts from.
+
+    Returns:
+        Each pre-training with its folder, and each corpus with its folder.
+    """
+    runs, corpora = [], {}
+    for fold in range(1, n_folds + 1):
+        run = PretrainRun("mixed" if transductive else f"mixed-without-esc-fold{fold}", ssl, 0)
+        folder = root / run.folder
+        folder.mkdir(parents=True)
+        corpora[run.corpus] = folder.parents[1]
+        facts = corpus_facts(fold, transductive)
+        write_json(folder.parents[1] / "corpus.json", facts)
+        history = _checks(np.random.default_rng(fold), objective)
+        write_csv(history, folder / "history.csv")
+        record = {
+            "run": run._asdict(),
+            "pretraining": {"init": init, "pretext": {"objective": objective}, "net": {"size": "tiny"}},
+            "corpus": facts if init == "scratch" else {**facts, "before": before},
+            "best_check": int(history["check"][history["best"] == 1].iloc[0]),
+            "steps": 3000,
+            "n_train": sum(part["n_train"] for part in facts["parts"]),
+            "n_val": sum(part["n_val"] for part in facts["parts"]),
+            "n_patches": 62,
+            "n_masked": 48,
+            "parameters": 6_112_000,
+            "device": "cpu",
+            "precision": "float32",
+            "peak_memory_mb": 2310.5,
+            "minutes": 95.0,
+            "init": "scratch" if init == "scratch" else {"corpus": before},
+        }
+        write_json(folder / "run.json", record)
+        runs.append((run, folder))
+    return runs, corpora
+
+
+def _checks(rng: np.random.Generator, objective: str) -> pd.DataFrame:
+    check = np.arange(1, 31)
+    fall = np.exp(-check / 8)
+    parts = {"nce": 1.2 + 2.6 * fall, "accuracy": 0.65 - 0.6 * fall, "mse": 0.08 + 0.15 * fall}
+    if objective == "discriminative":
+        del parts["mse"]
+    table = pd.DataFrame({"check": check, "step": 100 * check, "epoch": check * 1.5, "lr": 1e-4 * check[::-1] / 30})
+    for side, worse in (("train", 0), ("val", 0.1)):
+        noisy = {name: value * (1 + worse + rng.normal(0, 0.01, 30)) for name, value in parts.items()}
+        table[f"{side}_loss"] = noisy["nce"] + 10 * noisy.get("mse", 0)
+        for name, value in noisy.items():
+            table[f"{side}_{name}"] = value
+    table["val_spread"] = 0.4
+    table["clips_per_s"] = 150.0
+    table["seconds"] = 190.0
+    return table.assign(best=(check == table["val_loss"].idxmin() + 1).astype(int))
+
+
+def reconstructions(path: Path, n_clips: int = 4) -> Path:
+    """Write clips of different lengths, hidden in blocks and filled in with their mean."""
+    clips = [fake_frames(f"esc:clip-{k}")[: 200 + 20 * k] for k in range(n_clips)]
+    longest = max(map(len, clips))
+    fbank = np.stack([np.pad(x, ((0, longest - len(x)), (0, 0))) for x in clips])
+    masked = np.kron(np.random.default_rng(0).random((n_clips, -(-longest // 16), 8)) < 0.75, np.ones((1, 16, 16)))
+    masked = masked[:, :longest] > 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(
+        path,
+        fbank=fbank,
+        masked=masked,
+        filled=np.where(masked, np.float16(-8), fbank),
+        n_frames=np.array([len(x) for x in clips]),
+        clip_id=np.array([f"esc:clip-{k}" for k in range(n_clips)]),
+        frame_shift_s=0.01,
+    )
+    return path
 
 
 def _balance(classes: Sequence[str], n_folds: int) -> pd.DataFrame:
@@ -188,7 +297,6 @@ def _write_history(path: Path, rng: np.random.Generator, n_epochs: int, final: d
 def _record(run: Run, best_epoch: int, n_epochs: int, n_test: int) -> dict[str, object]:
     return {
         "run": run._asdict(),
-        "model": {"init": "scratch"},
         "best_epoch": best_epoch,
         "epochs": n_epochs,
         "n_train": 7 * n_test,
@@ -198,5 +306,4 @@ def _record(run: Run, best_epoch: int, n_epochs: int, n_test: int) -> dict[str, 
         "precision": "float32",
         "peak_memory_mb": 812.4,
         "minutes": 0.7 * n_epochs,
-        "init": "scratch",
     }

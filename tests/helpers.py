@@ -64,7 +64,7 @@ def write_store(folder: Path, clips: dict[str, np.ndarray], sample_rate: int = 1
     """A feature store of given features, clip id -> [T, F]; `shard_clips` of them in a shard."""
     import pandas as pd
 
-    from tymbal.config import Frontend
+    from tymbal.config.models import Frontend
     from tymbal.fbank import FeatureState
     from tymbal.files import write_json
 

@@ -10,7 +10,7 @@ import torch
 from harness import Measurement
 
 from tymbal.compute import part_of, write_index
-from tymbal.config import Frontend
+from tymbal.config.models import Frontend
 from tymbal.fbank import FeatureState
 from tymbal.files import write_json
 from tymbal.layout import INDEX, SHARD_FRAMES, STATE

@@ -11,11 +11,12 @@ from harness import Measurement, benchmark, interleaved_medians
 
 from tymbal import fbank
 from tymbal.compute import compute_part, write_index
-from tymbal.config import Frontend, Optimizer, Ssast
+from tymbal.config.models import Frontend, LayeredOptimizer, Ssast
 from tymbal.devices import peak_memory_mb
 from tymbal.files import sha256
 from tymbal.inference import mean_loss
-from tymbal.models.ssast import SIZES, SSAST, flops_per_clip
+from tymbal.models.classifier import forward_flops
+from tymbal.models.ssast import SSAST
 from tymbal.store import FeatureStore
 from tymbal.train.optim import build_optimizer
 
@@ -98,7 +99,7 @@ def _finetune_step(name: str, net: Ssast, batch_size: int) -> list[Measurement]:
     n_classes, repeats = 12, 10
     generator = torch.Generator().manual_seed(0)
     model = SSAST(net, N_MELS, n_classes, generator)
-    optimizer = build_optimizer(model, Optimizer(lr=1e-4), SIZES[net.size].depth)
+    optimizer = build_optimizer(model, LayeredOptimizer(lr=1e-4))
     x = torch.randn(batch_size, net.n_frames, N_MELS, generator=generator)
     y = torch.rand(batch_size, n_classes, generator=generator)
 
@@ -114,7 +115,7 @@ def _finetune_step(name: str, net: Ssast, batch_size: int) -> list[Measurement]:
     size = 4096
     a, b = (torch.randn(size, size, generator=generator) for _ in range(2))
     seconds, product_seconds = interleaved_medians([step, lambda: a @ b], repeats)
-    flops = 3 * batch_size * flops_per_clip(net, N_MELS, n_classes)
+    flops = 3 * batch_size * forward_flops(model, x[:1])
     return [
         Measurement(name, seconds, "s/step"),
         Measurement(f"{name}_memory", memory, "MB"),

@@ -12,6 +12,7 @@ sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO / "tests")]
 
 import bench_copies  # noqa: E402, F401  registers its own
 import bench_index  # noqa: E402, F401  registers its own
+import bench_pretrain  # noqa: E402, F401  registers its own
 import bench_split  # noqa: E402, F401  registers its own
 import benchmarks  # noqa: E402, F401  registers them
 from harness import REGISTRY, Measurement, machine, record, run  # noqa: E402

@@ -1,18 +1,20 @@
 """Every profile with every shipped configuration, as typed in a clean checkout; nothing is run."""
 
 import re
+from collections import Counter
 
 import pytest
 
 from helpers import REPO
 from tymbal.report.catalog import FIGURES
 
-MODEL_FIGURES = sum(figure.scope == "model" for figure in FIGURES.values())
-DATASET_FIGURES = sum(figure.scope == "dataset" for figure in FIGURES.values())
+OF_SCOPE = Counter(figure.scope for figure in FIGURES.values())
+MODEL_FIGURES, DATASET_FIGURES = OF_SCOPE["model"], OF_SCOPE["dataset"]
 ONCE = {
     "all": 1,
     "audit_split": 1,
     "collect_summary": 1,
+    "compare_models": 1,
     "pick_examples": 1,
     "plot_dataset_figure": DATASET_FIGURES,
     "index_fbank": 1,
@@ -25,7 +27,8 @@ ONCE = {
     "compute_fbank": 1,
     "write_report": 1,
 }
-FOLDS = {"config": 1, "esc10": 5, "soundscape12": 1, "test": 2}
+FOLDS = {"config": 1, "esc10": 5, "soundscape12": 1, "test": 2}  # of the one data set with the one model in it
+OVER = {"esc10_ssl": "esc10"}  # files that are merged over another
 SYNTHETIC = {"config", "test"}
 
 
@@ -37,11 +40,12 @@ def arguments(checkout, config: str) -> list[str]:
         path = checkout.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    return ["--configfile", f"config/{config}.yaml", "--config", "data_root=data"]
+    below = [f"config/{OVER[config]}.yaml"] if config in OVER else []
+    return ["--configfile", *below, f"config/{config}.yaml", "--config", "data_root=data"]
 
 
 def test_every_shipped_configuration_is_planned_here():
-    assert {path.stem for path in (REPO / "config").glob("*.yaml")} == set(FOLDS)
+    assert {path.stem for path in (REPO / "config").glob("*.yaml")} == {*FOLDS, *OVER}
 
 
 @pytest.mark.parametrize("config", FOLDS)
@@ -55,16 +59,27 @@ def test_plan(checkout, profile, config):
     assert checkout.plan(*chosen, *arguments(checkout, config)) == expected
 
 
+def test_plan_of_the_comparison_with_pretraining(checkout):
+    """One encoder that all folds share, one continued for each fold without its test clips, and eight models."""
+    plan = checkout.plan("--profile", "slurm", *arguments(checkout, "esc10_ssl"))
+    assert (plan["pretrain"], plan["list_corpus"], plan["fit_corpus_norm"]) == (6, 6, 6)
+    assert plan["finetune"] == plan["evaluate"] == 8 * 5
+    assert plan["plot_pretraining_figure"] == 2 * OF_SCOPE["pretraining"]
+    assert plan["pick_reconstructions"] == 2
+    assert plan["plot_dataset_figure"] == DATASET_FIGURES + OF_SCOPE["labels"]
+    assert "probe" not in plan
+
+
 def test_only_training_asks_for_a_gpu_and_every_job_has_limits(checkout):
-    output = checkout.run("snakemake", "-n", "--profile", "slurm", *arguments(checkout, "esc10"))
+    output = checkout.run("snakemake", "-n", "--profile", "slurm", *arguments(checkout, "esc10_ssl"))
     jobs = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", output, flags=re.M)
-    assert {rule for rule, text in jobs if "gpu=1" in text} == {"finetune"}
+    assert {rule for rule, text in jobs if "gpu=1" in text} == {"pretrain", "finetune"}
     remote = [(rule, text) for rule, text in jobs if rule not in {"all", "record_config"}]
     assert len(remote) > 20
     for rule, text in remote:
         assert re.search(r"runtime=\d+", text), rule
         assert re.search(r"mem_mb=\d+", text), rule
-    assert all("slurm_partition=gpu" in text for rule, text in jobs if rule == "finetune")
+    assert all("slurm_partition=gpu" in text for rule, text in jobs if rule in {"pretrain", "finetune"})
     assert all("runtime=120" in text for rule, text in jobs if rule == "finetune")
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from helpers import Checkout
-from tymbal.config import Ssast
+from tymbal.config.models import Ssast
 from tymbal.models.ssast import SSAST
 
 TINY = ("--profile", "local", "--cores", "2", "--configfile", "config/test.yaml")

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from helpers import SHARED, golden_file, golden_inputs, needs_shared
-from tymbal.config import Ssast
-from tymbal.models.checkpoints import load_ssast
+from tymbal.config.models import Frontend, Ssast
+from tymbal.fbank import FeatureState
+from tymbal.models.checkpoints import load_start
 from tymbal.models.ssast import SSAST
 
 pytestmark = needs_shared
@@ -80,7 +81,7 @@ def loaded(name: str, case: str, n_classes: int, path) -> SSAST:
     """Our model of a case with the checkpoint's backbone and the reference head."""
     net, n_mels = settings(name, case)
     model = SSAST(net, n_mels, n_classes, torch.Generator()).eval()
-    load_ssast(path, model, net, n_mels)
+    load_start(path, model, net, FeatureState.of(Frontend(n_mels=n_mels)))
     with torch.no_grad():
         for key, parameter in model.head.named_parameters():
             parameter.copy_(torch.from_numpy(golden_inputs().fill(f"mlp_head.{key}", parameter.shape)))

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from helpers import golden_file, golden_inputs, needs_shared
-from tymbal.config import Optimizer, Ssast
+from tymbal.config.models import LayeredOptimizer, Ssast
 from tymbal.inference import mean_loss
-from tymbal.models.ssast import SIZES, SSAST
+from tymbal.models.ssast import SSAST
 from tymbal.train.optim import build_optimizer
 
 pytestmark = needs_shared
@@ -33,7 +33,7 @@ def reference_model(inputs) -> SSAST:
 def test_five_adam_steps(tag, loss, head_lr):
     inputs, golden = golden_inputs(), golden_file("ssast", "steps.npz")
     model = reference_model(inputs).train()
-    optimizer = build_optimizer(model, Optimizer(lr=1e-4, head_lr=head_lr), SIZES["tiny"].depth)
+    optimizer = build_optimizer(model, LayeredOptimizer(lr=1e-4, head_lr=head_lr))
     x = torch.from_numpy(inputs.spectrogram(4, 512, 128, 3))
     y = torch.from_numpy(golden[f"{tag}_target"]).float()
     if loss == "ce":  # the original takes the largest target as the class

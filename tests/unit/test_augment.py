@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from tymbal.config import Augment
+from tymbal.config.models import Augment
 from tymbal.norm import Scale
 from tymbal.train.augment import add_noise, augment, mixup, roll, spec_augment
 

@@ -13,8 +13,8 @@ import torch
 from tymbal import compute
 from tymbal.audio import decode
 from tymbal.compute import compute_part, part_of, write_index
-from tymbal.config import Frontend
 from tymbal.config.data import Features, Normalised
+from tymbal.config.models import Frontend
 from tymbal.diagnose import diagnose
 from tymbal.errors import InputError
 from tymbal.fbank import FeatureState, fbank

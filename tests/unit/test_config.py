@@ -8,11 +8,15 @@ import yaml
 
 from helpers import REPO
 from tymbal.config import load
+from tymbal.config.models import Optimizer
+from tymbal.config.pretrain import PRESETS, PretextTraining
 from tymbal.errors import InputError
-from tymbal.runs import Plan, Run
+from tymbal.plan import Plan
+from tymbal.runs import Run
 
 DEFAULT = REPO / "config" / "config.yaml"
 SHIPPED = sorted((REPO / "config").glob("*.yaml"))
+OVER = {"esc10_ssl": REPO / "config" / "esc10.yaml"}  # files that need another beneath
 
 
 def merged(path: Path) -> dict:
@@ -23,13 +27,13 @@ def merged(path: Path) -> dict:
             base[key] = over(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
         return base
 
-    base = yaml.safe_load(DEFAULT.read_text())
-    return base if path == DEFAULT else over(base, yaml.safe_load(path.read_text()))
+    top = yaml.safe_load(path.read_text())
+    return top if path == DEFAULT else over(merged(OVER.get(path.stem, DEFAULT)), top)
 
 
-def changed(keys: str, value: object) -> dict:
-    """The default configuration with one key set, added or (value `...`) removed."""
-    raw = copy.deepcopy(merged(DEFAULT))
+def changed(keys: str, value: object, base: dict | None = None) -> dict:
+    """The default or another configuration with one key set, added or (value `...`) removed."""
+    raw = copy.deepcopy(base or merged(DEFAULT))
     *path, last = keys.split("/")
     block = raw
     for key in path:
@@ -104,7 +108,7 @@ TRAIN = "models/ssast-tiny/train"
         (f"{DATASET}/windows", {"length_s": 6, "labels": "events"}, "`windows.labels: events` cannot be"),
         (f"{DATASET}/source", {"format": "raven", "audio": "a", "annotations": "b"}, "give `windows` with"),
         (f"{DATASET}/features", {"normalised": {"mean": 1}}, "normalised.std: missing"),
-        (f"{DATASET}/features", {"n_mels": 64}, "have n_mels 64, but model 'ssast-tiny' has a front end with 128"),
+        (f"{DATASET}/features", {"n_mels": 64}, "have n_mels 64, but the front end 'fbank128' has 128"),
         ("roots", {"data": "x"}, "roots.data: is taken"),
         ("path_map", {"D:/x": "field:x"}, "no root 'field'"),
         (f"{DATASET}/source", TAGS | {"table": "D:\\tags.csv"}, "source.table: found 'D:\\\\tags.csv'"),
@@ -115,6 +119,7 @@ TRAIN = "models/ssast-tiny/train"
         (f"{TRAIN}/select_by", "accuracy", "undefined for the multi-label data set"),
         ("models", {"A_b": {}}, "String should match pattern"),
         ("evaluation/target_rule", "some", "evaluation.target_rule"),
+        ("corpora", {"a": {"parts": [{"dataset": "soundscapes", "weight": 0}]}}, "corpora.a.parts.0.weight: found 0"),
     ],
 )
 def test_each_mistake_is_named(keys, value, message):
@@ -122,6 +127,171 @@ def test_each_mistake_is_named(keys, value, message):
         load(changed(keys, value))
     assert message in str(error.value)
     assert "config/README.md" in str(error.value)
+
+
+PRETRAINING = {
+    "frontend": "fbank128",
+    "corpus": "nights",
+    "net": {"arch": "ssast", "size": "tiny", "patch": [128, 8], "n_frames": 592},  # 74 patches
+    "train": {"epochs": 10, "batch_size": 32},
+}
+SSL = "pretraining/nights-tiny"
+
+
+def with_ssl(**changes) -> dict:
+    """The default configuration with a model that starts from a pre-training."""
+    raw = copy.deepcopy(merged(DEFAULT))
+    raw["corpora"] = {"nights": {"parts": [{"dataset": "soundscapes"}]}}
+    raw["pretraining"] = {"nights-tiny": PRETRAINING | changes}
+    raw["models"]["ssast-tiny"]["init"] = {"ssl": "nights-tiny"}
+    return raw
+
+
+def test_a_model_that_starts_from_a_pretraining_is_valid():
+    config = load(with_ssl())
+    assert config.models["ssast-tiny"].init.ssl == "nights-tiny"
+    assert config.pretraining["nights-tiny"].train.optimizer.betas == (0.95, 0.999)
+    assert load(config.model_dump(mode="json")) == config  # as jobs read it
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        ("models/ssast-tiny/init/ssl", "days", "models.ssast-tiny.init.ssl: no pre-training 'days'; known: ['nights-t"),
+        ("models/ssast-tiny/init/sll", 1, "models.ssast-tiny.init.sll: unknown key"),
+        ("models/ssast-tiny/init/seed", -1, "models.ssast-tiny.init.seed: found -1"),
+        ("models/ssast-tiny/init", 3, "models.ssast-tiny.init: found 3"),
+        ("models/ssast-tiny/net/size", "small", "net.size is 'tiny' in pretraining.nights-tiny, but 'small' here"),
+        (
+            "models/ssast-tiny/net/patch",
+            [128, 4],
+            "net.patch is (128, 8) in pretraining.nights-tiny, but (128, 4) here",
+        ),
+        ("corpora/nights/parts/0/dataset", "days", "corpora.nights.parts: no data set 'days'"),
+        ("corpora/nights/parts", [{"dataset": "soundscapes"}] * 2, "'soundscapes' is named twice; give it one weight"),
+        ("corpora/nights/parts", [], "at least 1 item"),
+        ("corpora/nights/val", 0, "corpora.nights.val: found 0"),
+        ("corpora/nights-without-days", {"parts": [{"dataset": "soundscapes"}]}, "'-without-' is kept for corpora"),
+        (f"{SSL}/corpus", "days", "pretraining.nights-tiny.corpus: no corpus 'days'; known: ['nights']"),
+        (f"{SSL}/frontend", "fbank64", "pretraining.nights-tiny.frontend: no front end 'fbank64'"),
+        (f"{SSL}/net/n_frames", 4, "pretraining.nights-tiny.net.patch: 8 frames, but n_frames is 4"),
+        (f"{SSL}/net/stride", [128, 4], "pretraining.nights-tiny.net.stride: unknown key"),
+        (f"{SSL}/init", {"ssl": "nights-tiny"}, "leads back to 'nights-tiny'"),
+        (f"{SSL}/pretext", {"masking": {"n_masked": 74}}, "found 74, but of the 74 patches of an input at most 73"),
+        (f"{SSL}/pretext", {"masking": {"n_masked": 73, "sampling": "original"}}, "at most 72 can be masked"),
+        (f"{SSL}/pretext", {"masking": {"sampling": "original", "cluster": [3]}}, "always draws from 3, 4 and 5"),
+        (f"{SSL}/pretext", {"objective": "generative", "contrast": "predictions"}, "contrast: without use"),
+        (f"{SSL}/pretext", {"objective": "generative", "mse_weight": 1}, "mse_weight: without use"),
+        (f"{SSL}/pretext", {"objective": "discriminative", "passes": 2}, "passes: without use"),
+        (f"{SSL}/train/preset", "fast", "pretraining.nights-tiny.train.preset: found 'fast'"),
+        (f"{SSL}/train/preset", ["ssast"], "pretraining.nights-tiny.train.preset: found ['ssast']"),
+        (f"{SSL}/train/schedule", {"name": "step", "start": 1, "every": 1}, "'plateau', 'cosine'"),
+        (f"{SSL}/train/optimizer", {"head_lr": 2}, "train.optimizer.head_lr: unknown key"),
+        (f"{SSL}/train/loss", "bce", "pretraining.nights-tiny.train.loss: unknown key"),
+        (f"{SSL}/train/epochs", ..., "pretraining.nights-tiny.train.epochs: missing"),
+        (f"{SSL}/train", "modern", "pretraining.nights-tiny.train: found 'modern'"),
+    ],
+)
+def test_each_mistake_of_a_pretraining_is_named_alone(keys, value, message):
+    with pytest.raises(InputError) as error:
+        load(changed(keys, value, with_ssl()))
+    assert message in str(error.value)
+    assert len(error.value.cases) == 1
+
+
+def test_the_released_sampler_never_masks_all_and_the_even_one_leaves_one_to_see():
+    for sampling, most in (("even", 73), ("original", 72)):
+        load(with_ssl(pretext={"masking": {"n_masked": most, "sampling": sampling}}))
+
+
+@pytest.mark.parametrize("key, value", [("sample_rate", 32000), ("n_mels", 64)])
+def test_front_ends_of_a_model_and_its_start_must_agree(key, value):
+    raw = with_ssl(frontend="other", net=PRETRAINING["net"] | {"patch": [64, 8]})
+    raw["models"]["ssast-tiny"]["net"]["patch"] = [64, 8]
+    raw["frontends"]["other"] = {key: value}
+    with pytest.raises(InputError) as error:
+        load(raw)
+    (case,) = error.value.cases
+    assert case.startswith(f"models.ssast-tiny.init: front end 'other' of pretraining.nights-tiny has {key} {value}")
+
+
+def test_imported_features_of_a_corpus_must_be_those_of_the_front_end():
+    raw = with_ssl()
+    raw["datasets"]["pool"] = {"source": {"format": "list", "audio": "a"}, "features": {"sample_rate": 32000}}
+    raw["corpora"]["nights"]["parts"].append({"dataset": "pool"})
+    with pytest.raises(InputError, match=r"pretraining\.nights-tiny: the features of 'pool' have sample_rate 32000"):
+        load(raw)
+
+
+def test_pretrainings_may_follow_each_other_but_in_no_circle():
+    raw = with_ssl(init={"ssl": "first"})
+    raw["pretraining"]["first"] = PRETRAINING
+    load(raw)
+    raw["pretraining"]["first"] = PRETRAINING | {"init": {"ssl": "second"}}
+    raw["pretraining"]["second"] = PRETRAINING | {"init": {"ssl": "first"}}
+    with pytest.raises(InputError) as error:
+        load(raw)
+    assert [case.partition(":")[0] for case in error.value.cases] == [
+        "pretraining.first.init",
+        "pretraining.second.init",
+    ]
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_a_preset_is_what_is_not_given_key_by_key(preset):
+    def train(**changes) -> PretextTraining:
+        settings = PRETRAINING | {"train": PRETRAINING["train"] | {"preset": preset} | changes}
+        return load(with_ssl(**settings)).pretraining["nights-tiny"].train
+
+    whole, expected = train(), PRESETS[preset]
+    for block in ("optimizer", "schedule"):
+        assert getattr(whole, block).model_dump() == getattr(whole, block).model_dump() | expected[block]
+    assert whole.clip_norm == expected.get("clip_norm")
+    assert train(optimizer={"lr": 0.01}).optimizer == whole.optimizer.model_copy(update={"lr": 0.01})
+    assert train(schedule={"warmup_steps": 7}).schedule == whole.schedule.model_copy(update={"warmup_steps": 7})
+    assert train(clip_norm=3).clip_norm == 3
+    other = {"ssast": "cosine", "modern": "plateau"}[preset]
+    assert train(schedule={"name": other}).schedule.name == other
+    kind = {"ssast": "adamw", "modern": "adam"}[preset]  # of another kind, nothing is taken over
+    assert train(optimizer={"name": kind, "lr": 0.01}).optimizer == Optimizer(name=kind, lr=0.01)
+
+
+CNN = {"arch": "cnn", "n_frames": 592}
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        ("init", "a.pth", "models.ssast-tiny.init: found 'a.pth'; a cnn starts from scratch"),
+        ("init", {"ssl": "nights-tiny"}, "found {ssl: nights-tiny}; a cnn starts from scratch"),
+        ("train/freeze_encoder", True, "a cnn starts from scratch, so nothing is worth freezing"),
+        ("train/optimizer/layer_decay", 0.7, "layer_decay: without use, as a cnn has no layers"),
+        ("net/size", "tiny", "models.ssast-tiny.net.size: unknown key"),
+        ("net/arch", "rnn", "models.ssast-tiny.net"),
+    ],
+)
+def test_mistakes_of_a_cnn(keys, value, message):
+    base = changed(f"{NET}", CNN, with_ssl())
+    base["models"]["ssast-tiny"]["init"] = "scratch"
+    load(base)
+    with pytest.raises(InputError) as error:
+        load(changed(f"models/ssast-tiny/{keys}", value, base))
+    assert message in str(error.value)
+    assert len(error.value.cases) == 1
+
+
+def test_a_cnn_needs_mel_bins_for_its_layers():
+    base = changed(NET, CNN, with_ssl())
+    base["models"]["ssast-tiny"]["init"] = "scratch"
+    with pytest.raises(InputError, match="net: a cnn needs 32 mel bins or more, but the front end has 31"):
+        load(changed("frontends/fbank128/n_mels", 31, base))
+
+
+def test_layers_of_a_frozen_encoder_have_no_rates():
+    raw = changed(f"{TRAIN}/freeze_encoder", True, with_ssl())
+    load(raw)
+    with pytest.raises(InputError, match="layer_decay: without use, as the encoder is frozen"):
+        load(changed(f"{TRAIN}/optimizer/layer_decay", 0.7, raw))
 
 
 def test_all_mistakes_in_one_message():

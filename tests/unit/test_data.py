@@ -1,5 +1,6 @@
 """The order in which clips are read: every clip once, mixed, and in windows where there are many."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -142,13 +143,36 @@ def test_batches_are_normalised_once_padded_and_read_in_order(tmp_path):
     clips = clip_set(tmp_path / "store", 21)
     seen = list(clips.in_order(4))
     assert [len(batch.x) for batch in seen] == [4, 4, 4, 4, 4, 1]
-    x, n_frames, y = (torch.cat(parts) for parts in zip(*seen, strict=True))
+    assert [batch.full for batch in seen] == [bool((batch.n_frames == T).all()) for batch in seen]
+    x, n_frames, y = (torch.cat([getattr(batch, name) for batch in seen]) for name in ("x", "n_frames", "y"))
     assert torch.equal(y, torch.from_numpy(clips.labels))
     for i, clip in enumerate(clips.clip_ids):
         frames = clips.store.frames(clip)[:T].astype(np.float32)
         assert n_frames[i] == len(frames)
         assert np.allclose(x[i, : len(frames)], (frames + 8.0) / 4.0, atol=1e-6)
         assert (x[i, len(frames) :] == 0).all()
+
+
+def test_longer_clips_are_cut_at_random_and_everywhere(tmp_path):
+    clips = dataclasses.replace(clip_set(tmp_path / "store", 10), n_frames=8)  # 6 to 15 frames
+    order, found = [np.arange(10)], {clip: set() for clip in clips.clip_ids}
+    for seed in range(60):
+        (batch,) = clips.batches(order, 10, np.random.default_rng(seed))
+        for clip, x, n in zip(clips.clip_ids, batch.x, batch.n_frames, strict=True):
+            frames = (clips.store.frames(clip).astype(np.float32) + 8.0) / 4.0
+            starts = [i for i in range(len(frames) - int(n) + 1) if np.allclose(x[:n], frames[i : i + n], atol=1e-6)]
+            found[clip] |= set(starts)
+            assert len(starts) == 1
+    for clip in clips.clip_ids:
+        surplus = max(0, len(clips.store.frames(clip)) - 8)
+        assert found[clip] == set(range(surplus + 1))
+
+
+def test_batches_of_short_clips_are_short(tmp_path):
+    clips = dataclasses.replace(clip_set(tmp_path / "store", 10), n_frames=40, trim=4)
+    lengths = [batch.x.shape[1] for batch in clips.in_order(3)]
+    assert lengths == [8, 8, 12, 12]  # the longest have 8, 11, 14 and 15 frames
+    assert all(batch.n_frames.max() <= batch.x.shape[1] for batch in clips.in_order(3))
 
 
 def test_a_tenth_of_a_clip_may_be_lost(tmp_path):

@@ -7,8 +7,8 @@ import torch
 
 from helpers import SHARED, golden_file, golden_inputs, needs_shared
 from tymbal.audio import decode
-from tymbal.config import Frontend
 from tymbal.config.data import Features
+from tymbal.config.models import Frontend
 from tymbal.errors import InputError
 from tymbal.fbank import FeatureState, empty_filters, fbank, fbank_torchaudio, n_frames
 

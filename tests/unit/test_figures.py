@@ -13,33 +13,59 @@ from fontTools.ttLib import TTFont
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from fake_runs import fake_frames, write_dataset, write_runs
+from fake_runs import fake_frames, reconstructions, write_dataset, write_pretraining, write_runs
 from tymbal.evaluate.summary import collect, pick_examples
 from tymbal.evaluate.tables import read_table, rows_of, write_table
+from tymbal.pretrain import summary as pretrain_summary
 from tymbal.report import style
 from tymbal.report.catalog import FIGURES
-from tymbal.report.examples import Examples, examples
-from tymbal.report.figures import PLOTS, class_shares, confusion, draw, per_class_ap, pr_curves, training_curves
+from tymbal.report.curves import label_share, pretext_curves, training_curves
+from tymbal.report.examples import Examples, Reconstructions, examples
+from tymbal.report.examples import reconstructions as draw_reconstructions
+from tymbal.report.figures import PLOTS, class_shares, confusion, draw, per_class_ap, pr_curves
 
 CLASSES = {"zh": ["鳥", "蛙", "哺乳類", "A$\\frac$"], "single": ["dog_bark", "rain", "sea"], "short": ["a", "b"]}
 
 
 @pytest.fixture(scope="module")
 def summary(tmp_path_factory) -> Path:
-    """Tables of three data sets: Chinese names with a class never present, single labels, and a single epoch."""
+    """Tables of three data sets: Chinese names with a class never present, single labels, and a single epoch.
+
+    Model m-10 of two of them learns from a tenth of the labels. There are two pre-trainings.
+    """
     root = tmp_path_factory.mktemp("figures")
     runs = [
         *write_runs(root, "zh", "m", CLASSES["zh"], n_folds=3, absent=["哺乳類"]),
         *write_runs(root, "single", "m", CLASSES["single"], single_label=True),
         *write_runs(root, "short", "m", CLASSES["short"], n_folds=1, n_test=3, n_epochs=1),
     ]
-    folders = {name: write_dataset(root / name, classes, 3) for name, classes in CLASSES.items()}
-    for name, table in collect(runs, folders).items():
-        write_table(table, root / f"summary/{name}.csv")
     for run, folder in runs[::-1]:  # ends with the first run of each
-        out = root / f"summary/examples/{run.dataset}/m.npz"
-        pick_examples(folder / "predictions.csv", fake_frames, 0.01, out)
+        pick_examples(folder / "predictions.csv", fake_frames, 0.01, root / f"summary/{run.dataset}.npz")
+    runs += write_runs(root, "zh", "m-10", CLASSES["zh"], n_folds=3, skill=1.0, label_percent=10)
+    runs += write_runs(root, "single", "m-10", CLASSES["single"], single_label=True, skill=1.0, label_percent=10)
+    runs += write_runs(root, "single", "alone", CLASSES["single"], single_label=True)
+    folders = {name: write_dataset(root / name, classes, 3) for name, classes in CLASSES.items()}
+    pretrainings, corpora = write_pretraining(root, "joint", 3)
+    pretrainings += write_pretraining(root / "other", "discriminative", 1, "discriminative")[0]
+    families = {"m": "m", "m-10": "m", "alone": "alone"}
+    tables = collect(runs, folders, families) | pretrain_summary.collect(pretrainings, corpora)
+    for name, table in tables.items():
+        write_table(table, root / f"summary/{name}.csv")
+    reconstructions(root / "summary/reconstructions.npz")
     return root / "summary"
+
+
+SUBJECTS = {
+    "dataset": [{"dataset": dataset} for dataset in CLASSES],
+    "model": [{"dataset": dataset, "model": "m"} for dataset in CLASSES],
+    "labels": [{"dataset": "zh"}, {"dataset": "single"}],
+    "pretraining": [{"ssl": "joint"}, {"ssl": "discriminative"}],
+}
+DRAWN = [(key, subject) for key, kind in FIGURES.items() for subject in SUBJECTS[kind.scope]]
+
+
+def arrays(summary: Path, subject: dict[str, str]) -> Path:
+    return summary / f"{subject.get('dataset', 'reconstructions')}.npz"
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +80,8 @@ def labels(dataset: str) -> dict[str, str]:
 
 
 def rows(summary: Path, table: str, dataset: str):
-    return rows_of(read_table(summary / f"{table}.csv"), dataset, None)
+    found = read_table(summary / f"{table}.csv")
+    return rows_of(found, {"dataset": dataset} | ({"model": "m"} if "model" in found else {}))
 
 
 def texts(figure: Figure) -> list[str]:
@@ -65,22 +92,28 @@ def test_the_catalogue_and_the_functions_agree():
     assert set(PLOTS) == set(FIGURES)
 
 
-@pytest.mark.parametrize("dataset", CLASSES)
-@pytest.mark.parametrize("key", FIGURES)
-def test_drawn_as_paths_without_a_missing_glyph(summary, tmp_path, key, dataset):
+@pytest.mark.parametrize(("key", "subject"), DRAWN, ids=lambda value: value if isinstance(value, str) else None)
+def test_drawn_as_paths_without_a_missing_glyph(summary, tmp_path, key, subject):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Matplotlib warns of a missing glyph, of a crowded layout, of empty axes
-        draw(key, summary, dataset, "m" if FIGURES[key].scope == "model" else None, tmp_path / "figure.svg")
+        draw(key, summary, subject, arrays(summary, subject), tmp_path / "figure.svg")
     names = {element.tag.split("}")[1] for element in ET.parse(tmp_path / "figure.svg").iter()}
     assert "path" in names
     assert "text" not in names
     assert "date" not in names
 
 
-@pytest.mark.parametrize("key", ["confusion", "examples"])
-def test_redrawn_to_the_same_bytes(summary, tmp_path, key):
+@pytest.mark.parametrize(
+    ("key", "subject"),
+    [
+        ("confusion", {"dataset": "zh", "model": "m"}),
+        ("examples", {"dataset": "zh", "model": "m"}),
+        ("reconstructions", {"ssl": "joint"}),
+    ],
+)
+def test_redrawn_to_the_same_bytes(summary, tmp_path, key, subject):
     for name in ("first", "second"):
-        draw(key, summary, "zh", "m", tmp_path / f"{name}.svg")
+        draw(key, summary, subject, arrays(summary, subject), tmp_path / f"{name}.svg")
     assert (tmp_path / "first.svg").read_bytes() == (tmp_path / "second.svg").read_bytes()
 
 
@@ -99,6 +132,49 @@ def test_training_curves_without_a_defined_map(summary):
     curves = rows(summary, "curves", "zh").assign(val_mAP=np.nan)
     loss, _ = training_curves(curves, Figure(), labels("zh")).axes
     assert len(loss.lines) == 9  # two times three runs and their mean, and the kept epochs
+
+
+def test_pretext_curves_have_the_parts_of_the_objective(summary):
+    checks = rows_of(read_table(summary / "pretext_curves.csv"), {"ssl": "joint"})
+    figure = pretext_curves(checks, Figure(), {})
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["InfoNCE", "Masked patches told apart", "Reconstruction, MSE", "Learning rate"]
+    *runs, mean, kept = figure.axes[2].lines[4:]  # after those of training
+    assert len(runs) == 3
+    np.testing.assert_allclose(mean.get_xdata(), 1.5 * np.arange(1, 31))  # epochs, not checks
+    np.testing.assert_allclose(mean.get_ydata(), np.mean([run.get_ydata() for run in runs], axis=0))
+    assert kept.get_ydata().tolist() == checks.loc[checks["best"] == 1, "val_mse"].tolist()
+
+    checks = rows_of(read_table(summary / "pretext_curves.csv"), {"ssl": "discriminative"})
+    assert len(pretext_curves(checks, Figure(), {}).axes) == 3
+
+
+@pytest.mark.parametrize(("dataset", "metrics"), [("zh", ["mAP_macro"]), ("single", ["accuracy", "mAP_macro"])])
+def test_a_line_joins_models_that_differ_in_labels_alone(summary, dataset, metrics):
+    of = {"dataset": dataset}
+    table, runs = (rows_of(read_table(summary / f"{name}.csv"), of) for name in ("metrics", "runs"))
+    panels = label_share(table, runs, Figure(), {}).axes
+    assert len(panels) == len(metrics)
+    for panel, metric in zip(panels, metrics, strict=True):
+        _, means = panel.lines  # of the model alone there is no line
+        overall = table[(table["metric"] == metric) & table["model"].isin(["m", "m-10"])]
+        assert means.get_xdata().tolist() == [10, 100]
+        np.testing.assert_allclose(means.get_ydata(), overall.groupby("model")["value"].mean()[["m-10", "m"]])
+        assert means.get_label() == "m"
+    seen = label_share(table, runs.assign(transductive=1), Figure(), {}).axes[0].lines[-1]
+    assert seen.get_label() == "m (transductive)"
+
+
+def test_what_is_hidden_is_not_shown(summary):
+    with np.load(summary / "reconstructions.npz") as file:
+        clips = Reconstructions(**file)
+    axes = draw_reconstructions(clips, Figure(), {}).axes
+    assert len(axes) == 3 * len(clips.clip_id)
+    for k, n in enumerate(clips.n_frames):
+        whole, shown, filled = (panel.images[0].get_array() for panel in axes[3 * k : 3 * k + 3])
+        assert whole.shape == (128, n)
+        np.testing.assert_array_equal(np.ma.getmaskarray(shown), clips.masked[k, :n].T)
+        np.testing.assert_array_equal(filled, clips.filled[k, :n].T.astype(np.float32))
 
 
 def test_classes_are_ranked_and_those_not_evaluable_said_to_be(summary):
@@ -156,7 +232,7 @@ def test_class_shares_show_every_fold_and_the_target(summary):
 
 
 def test_examples_fill_the_bars_of_tagged_classes(summary):
-    with np.load(summary / "examples/zh/m.npz") as file:
+    with np.load(summary / "zh.npz") as file:
         clips = Examples(**file)
     axes = examples(clips, Figure(), labels("zh")).axes
     for k, bars in enumerate(axes[1::2]):

@@ -1,5 +1,6 @@
 """Fine-tuning and scoring as the rules call them: files in, files out."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,13 +11,20 @@ import pytest
 import torch
 
 from helpers import write_store
-from tymbal.config import Evaluation, Model
+from tymbal.config import Evaluation
+from tymbal.config.models import Model
 from tymbal.errors import InputError
 from tymbal.evaluate import scoring
+from tymbal.evaluate.metrics import headline
+from tymbal.files import sha256
 from tymbal.ingest.manifest import LABEL, write_manifest
+from tymbal.models.build import build, load_model
+from tymbal.models.ssast import SIZES, Size
 from tymbal.norm import Scale, fit_norm
 from tymbal.runs import Run
+from tymbal.seeds import derive
 from tymbal.store import FeatureStore
+from tymbal.train import finetune as finetuning
 from tymbal.train.finetune import Inputs, Outputs, finetune
 
 CPU = torch.device("cpu")
@@ -24,11 +32,15 @@ RUN = Run("field", "ssast-test", 1, 0)
 CLASSES = ["Owl", "蟬"]
 
 
-def settings(long_clips="cut", **train) -> Model:
+CNN = {"arch": "cnn", "n_frames": 16}
+NET = {"arch": "ssast", "patch": (32, 8), "stride": (32, 8), "n_frames": 16}
+
+
+def settings(long_clips="cut", net=NET, **train) -> Model:
     return Model(
         frontend="fbank32",
         long_clips=long_clips,
-        net={"arch": "ssast", "patch": (32, 8), "stride": (32, 8), "n_frames": 16},
+        net=net,
         train={
             "loss": "bce",
             "epochs": 2,
@@ -39,6 +51,12 @@ def settings(long_clips="cut", **train) -> Model:
             **train,
         },
     )
+
+
+@pytest.fixture(autouse=True)
+def _small_size(monkeypatch):
+    """The published size is heavier than these tests need."""
+    monkeypatch.setitem(SIZES, "tiny", Size(16, 2, 2, 2))
 
 
 @pytest.fixture
@@ -111,11 +129,52 @@ def test_training_writes_a_model_that_scores_the_test_clips(data, tmp_path):
     assert not made.checkpoints.exists()
 
 
-def test_the_same_seed_gives_the_same_model(data, tmp_path):
-    first, second = train(data, tmp_path / "a"), train(data, tmp_path / "b")
+@pytest.mark.parametrize("net", [NET, CNN], ids=["ssast", "cnn"])
+def test_the_same_seed_gives_the_same_model(data, tmp_path, net):
+    model = settings(net=net)
+    first, second = train(data, tmp_path / "a", model), train(data, tmp_path / "b", model)
     assert first.model.read_bytes() == second.model.read_bytes()
-    other = train(data, tmp_path / "c", run=RUN._replace(seed=1))
+    other = train(data, tmp_path / "c", model, run=RUN._replace(seed=1))
     assert other.model.read_bytes() != first.model.read_bytes()
+
+
+def test_dropout_resumes_too(data, tmp_path, monkeypatch):
+    """It draws from torch's global generator, which a resumed process has in another state."""
+    model = settings(net=CNN, epochs=3)
+    whole = train(data, tmp_path / "whole", model)
+    with monkeypatch.context() as patched:
+        scored = iter((False, True))
+        patched.setattr(finetuning, "headline", lambda rows: headline(rows) if not next(scored) else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train(data, tmp_path / "cut", model)
+    torch.manual_seed(12345)
+    assert train(data, tmp_path / "cut", model).model.read_bytes() == whole.model.read_bytes()
+
+
+def test_a_frozen_encoder_keeps_its_weights(data, tmp_path):
+    made = train(data, tmp_path / "run", settings(freeze_encoder=True))
+    generator = torch.Generator().manual_seed(derive(RUN.seed, "init"))
+    start = build(settings().net, 32, len(CLASSES), generator).state_dict()
+    model, _ = load_model(made.model, made.card)
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, start[name])}
+    assert moved == {"head.0.weight", "head.0.bias", "head.1.weight", "head.1.bias"}
+    counts = json.loads(made.run.read_text())["parameters"]
+    assert counts["trained"] == sum(p.numel() for p in model.head.parameters()) < counts["total"]
+
+
+def test_starting_weights_are_loaded_and_recorded(data, tmp_path):
+    net = settings().net
+    weights = build(net, 32, 2, torch.Generator().manual_seed(7)).state_dict()
+    state = {f"module.v.{name}": value for name, value in weights.items() if not name.startswith("head.")}
+    state |= {"module.p_input_fdim": torch.tensor(32), "module.p_input_tdim": torch.tensor(16)}
+    torch.save(state, tmp_path / "start.pth")
+    data = dataclasses.replace(data, init=tmp_path / "start.pth")
+    made = train(data, tmp_path / "run", settings(freeze_encoder=True))
+    model, _ = load_model(made.model, made.card)
+    assert torch.equal(model.state_dict()["blocks.1.mlp.fc1.weight"], weights["blocks.1.mlp.fc1.weight"])
+    record = json.loads(made.run.read_text())
+    assert record["init"]["sha256"] == sha256(tmp_path / "start.pth")
+    assert record["init"]["corpus"] is None
 
 
 def test_padding_is_recorded_and_reaches_the_scores(data, tmp_path):

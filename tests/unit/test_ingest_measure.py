@@ -22,7 +22,7 @@ from tymbal.files import sha256
 from tymbal.ingest.containers import bytes_missing
 from tymbal.ingest.measure import complete, measure, part_of, read_measured, write_measured
 from tymbal.ingest.problems import NOT_FINITE, TOO_SHORT, TRUNCATED, UNREADABLE
-from tymbal.runs import Plan
+from tymbal.plan import Plan
 
 RATE = 48000
 CONTAINERS = [

@@ -9,15 +9,15 @@ import torch
 from torch import nn
 
 from helpers import write_store
-from tymbal.config import Augment, Optimizer, StepSchedule, Training
+from tymbal.config.models import Augment, Finetuning, LayeredOptimizer, StepSchedule
 from tymbal.errors import InputError
 from tymbal.inference import mean_loss, predict, scores
 from tymbal.norm import Scale
 from tymbal.store import FeatureStore
 from tymbal.train.augment import augment
-from tymbal.train.data import Batch, ClipSet, epoch_order
+from tymbal.train.data import ClipSet, epoch_order
 from tymbal.train.loop import Objective, fit
-from tymbal.train.optim import build_optimizer
+from tymbal.train.optim import adam, rate_factor
 from tymbal.train.resume import Checkpoints
 
 N, T, F, C = 21, 12, 8, 3
@@ -51,13 +51,13 @@ def clips(tmp_path):
     return ClipSet(store, tuple(features), labels, T, Scale(-8.0, 2.0, 0.0), CPU)
 
 
-def settings(**changes) -> Training:
-    return Training(
+def settings(**changes) -> Finetuning:
+    return Finetuning(
         **{
             "loss": "bce",
             "epochs": 6,
             "batch_size": 4,
-            "optimizer": Optimizer(lr=0.02, head_lr=2.0),
+            "optimizer": LayeredOptimizer(lr=0.02),
             "schedule": StepSchedule(name="step", start=3, every=1),
             "augment": Augment(time_mask=4, mixup=0.5, noise=True, roll=2),
             **changes,
@@ -72,9 +72,9 @@ def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run"):
 
     def batches(epoch):
         rng = np.random.default_rng([seed, epoch])
-        for x, n_frames, y in clips.batches(epoch_order(clips, "none", seed, epoch), options.batch_size):
-            x, y = augment(x, n_frames, y, options.augment, clips.scale, rng)
-            yield Batch(x, n_frames, y)
+        for batch in clips.batches(epoch_order(clips, "none", seed, epoch), options.batch_size):
+            x, y = augment(batch.x, batch.n_frames, batch.y, options.augment, clips.scale, rng)
+            yield batch._replace(x=x, y=y)
 
     def validate():
         if next(values) == stop_after:
@@ -82,17 +82,24 @@ def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run"):
         logits = predict(model, clips, 8, None)
         return {"val_loss": mean_loss(torch.from_numpy(logits), torch.from_numpy(clips.labels), "bce").item()}
 
+    n_batches = -(-len(clips.clip_ids) // options.batch_size)
     objective = Objective(
         batches=batches,
-        n_batches=-(-len(clips.clip_ids) // options.batch_size),
-        n_clips=len(clips.clip_ids),
-        loss=lambda batch: mean_loss(model(batch.x), batch.y, "bce"),
+        rounds=options.epochs,
+        n_batches=n_batches,
+        n_batches_last=n_batches,
+        loss=lambda batch: {"loss": mean_loss(model(batch.x), batch.y, "bce")},
         validate=validate,
         select="val_loss",
         larger_is_better=False,
     )
-    optimizer = build_optimizer(model, options.optimizer, depth=1)
-    state = fit(model, objective, optimizer, options, Checkpoints(folder, fingerprint), CPU, None)
+    optimizer = adam({1.0: list(model.parameters())}, options.optimizer)
+
+    def rate(step, history):
+        return options.optimizer.lr * rate_factor(options.schedule, step, n_batches, options.epochs)
+
+    checkpoints = Checkpoints(folder, fingerprint)
+    state = fit(model, objective, optimizer, rate, options, options.early_stopping, checkpoints, CPU, None)
     return model, state
 
 
@@ -107,7 +114,7 @@ def figures(state):
     return [{key: value for key, value in row.items() if key not in TIMES} for row in state.history]
 
 
-@pytest.mark.parametrize("changes", [{}, {"accumulate": 3}, {"optimizer": Optimizer(name="adamw", lr=0.02)}])
+@pytest.mark.parametrize("changes", [{}, {"accumulate": 3}, {"optimizer": LayeredOptimizer(name="adamw", lr=0.02)}])
 def test_resumed_equals_undisturbed_bit_for_bit(clips, tmp_path, changes, caplog):
     caplog.set_level(logging.INFO)
     options = settings(**changes)
@@ -117,7 +124,7 @@ def test_resumed_equals_undisturbed_bit_for_bit(clips, tmp_path, changes, caplog
     with pytest.raises(KeyboardInterrupt):
         train(clips, tmp_path / "cut", options, stop_after=2)  # epochs 3 and half of 4
     cut_model, cut = train(clips, tmp_path / "cut", options)
-    assert "resuming after epoch 3" in caplog.text
+    assert "resuming after round 3" in caplog.text
     assert figures(cut) == figures(whole)
     assert same(cut_model, whole_model)
 
@@ -137,19 +144,19 @@ def test_training_learns_and_keeps_the_best_epoch(clips, tmp_path):
     )
     losses = [row["val_loss"] for row in state.history]
     assert losses[-1] < losses[0] / 2
-    assert state.best_epoch == int(np.argmin(losses)) + 1
+    assert state.best_round == int(np.argmin(losses)) + 1
     logits = predict(model, clips, 8, None)
     assert (scores(logits, "bce").argmax(axis=1) == clips.labels.argmax(axis=1)).all()
     value = mean_loss(torch.from_numpy(logits), torch.from_numpy(clips.labels), "bce").item()
     assert value == min(losses)
     names = {path.name for path in (tmp_path / "run").iterdir()}
-    assert names == {"last.safetensors", f"best-{state.best_epoch:04d}.safetensors"}
+    assert names == {"last.safetensors", f"best-{state.best_round:06d}.safetensors"}
 
 
 def test_early_stopping_also_after_a_resume(clips, tmp_path):
-    options = settings(epochs=30, optimizer=Optimizer(lr=1e-12), augment=Augment(), early_stopping=2)
+    options = settings(epochs=30, optimizer=LayeredOptimizer(lr=1e-12), augment=Augment(), early_stopping=2)
     _, state = train(clips, tmp_path / "run", options)
-    assert state.epoch == state.best_epoch + 2 < 30
+    assert state.round == state.best_round + 2 < 30
     _, again = train(clips, tmp_path / "run", options)
     assert again == state
 
@@ -163,9 +170,23 @@ def test_accumulated_batches_equal_one_large_batch(clips, tmp_path):
         assert torch.allclose(a, b, atol=1e-5)
 
 
+def test_clipping_bounds_the_step(clips, tmp_path):
+    options = {
+        "augment": Augment(),
+        "epochs": 1,
+        "batch_size": 21,
+        "optimizer": LayeredOptimizer(lr=1.0, weight_decay=0),
+    }
+    steps = {}
+    for norm in (None, 1e-12):  # far below Adam's epsilon, so that the step is small too
+        model, _ = train(clips, tmp_path / str(norm), settings(clip_norm=norm, **options))
+        steps[norm] = max((a - b).abs().max() for a, b in zip(model.parameters(), Net().parameters(), strict=True))
+    assert steps[1e-12] < 1e-3 < 0.1 < steps[None]
+
+
 def test_divergence_is_told_with_its_remedy(clips, tmp_path):
-    with pytest.raises(InputError, match=r"loss of epoch \d is (nan|inf).*Lower train\.optimizer\.lr"):
-        train(clips, tmp_path / "run", settings(optimizer=Optimizer(lr=1e30), augment=Augment()))
+    with pytest.raises(InputError, match=r"loss of round \d is (nan|inf).*Lower train\.optimizer\.lr"):
+        train(clips, tmp_path / "run", settings(optimizer=LayeredOptimizer(lr=1e30), augment=Augment()))
 
 
 def test_scores_are_probabilities():

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from tymbal.config import CosineSchedule, Optimizer, StepSchedule
-from tymbal.train.optim import build_optimizer, rate_factor, set_rate
+from tymbal.config.models import CosineSchedule, LayeredOptimizer, PlateauSchedule, StepSchedule
+from tymbal.models.classifier import Classifier
+from tymbal.train.optim import build_optimizer, plateau_factor, rate_factor, set_rate
 
 
 def test_step_schedule_is_the_audioset_recipe():
@@ -31,30 +32,54 @@ def test_cosine_warms_up_then_falls_to_nothing():
     assert factors[55] == pytest.approx(0.5)
 
 
-class Net(nn.Module):
+class Net(Classifier):
     def __init__(self):
         super().__init__()
-        self.patch_embed = nn.Linear(2, 2)
-        self.blocks = nn.ModuleList(nn.Linear(2, 2) for _ in range(2))
-        self.norm = nn.LayerNorm(2)
+        self.lower, self.upper = nn.Linear(2, 2), nn.Linear(2, 2)
         self.head = nn.Sequential(nn.LayerNorm(2), nn.Linear(2, 3))
+
+    def layers_above(self, name):
+        return {"lower": 2, "upper": 1}[name.split(".")[0]]
 
 
 def test_every_parameter_has_the_rate_of_its_layer():
     net = Net()
-    settings = Optimizer(lr=0.1, head_lr=10, layer_decay=0.5)
-    optimizer = build_optimizer(net, settings, depth=2)
+    optimizer = build_optimizer(net, LayeredOptimizer(lr=0.1, head_lr=10, layer_decay=0.5))
     set_rate(optimizer, 0.2)
     rate = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
-    expected = {"patch_embed": 0.125, "blocks.0": 0.25, "blocks.1": 0.5, "norm": 1.0, "head": 10.0}
+    expected = {"lower": 0.05, "upper": 0.1, "head": 2.0}
     for name, parameter in net.named_parameters():
-        factor = next(value for prefix, value in expected.items() if name.startswith(prefix))
-        assert rate.pop(id(parameter)) == pytest.approx(0.2 * factor), name
+        assert rate.pop(id(parameter)) == pytest.approx(expected[name.split(".")[0]]), name
     assert not rate
+
+
+def test_frozen_parameters_are_not_optimised():
+    net = Net()
+    net.freeze_encoder()
+    optimizer = build_optimizer(net, LayeredOptimizer(lr=0.1))
+    optimised = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    assert optimised == {id(p) for p in net.head.parameters()}
 
 
 @pytest.mark.parametrize(("name", "kind"), [("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)])
 def test_optimisers_and_their_settings(name, kind):
-    optimizer = build_optimizer(Net(), Optimizer(name=name, lr=0.1, weight_decay=0.3, betas=(0.8, 0.9)), depth=2)
+    optimizer = build_optimizer(Net(), LayeredOptimizer(name=name, lr=0.1, weight_decay=0.3, betas=(0.8, 0.9)))
     assert type(optimizer) is kind
     assert all(g["weight_decay"] == 0.3 and tuple(g["betas"]) == (0.8, 0.9) for g in optimizer.param_groups)
+
+
+@pytest.mark.parametrize("patience", [1, 3])
+def test_plateau_schedule_is_torchs(patience):
+    scores = torch.rand(60, generator=torch.Generator().manual_seed(0)).tolist()
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    torchs = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.5, patience, threshold=0)
+    schedule = PlateauSchedule(name="plateau", patience=patience, warmup_steps=0)
+    for i, score in enumerate(scores):
+        assert plateau_factor(schedule, 1000, scores[:i]) == optimizer.param_groups[0]["lr"]
+        torchs.step(score)
+    assert optimizer.param_groups[0]["lr"] < 2**-10
+
+
+def test_plateau_schedule_warms_up():
+    schedule = PlateauSchedule(name="plateau", warmup_steps=9)
+    assert [plateau_factor(schedule, step, []) for step in (0, 4, 9, 20)] == pytest.approx([0.1, 0.5, 1, 1])

@@ -7,12 +7,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from fake_runs import write_dataset, write_runs
+from fake_runs import corpus_facts, write_dataset, write_pretraining, write_runs
 from tymbal.config import read_split
+from tymbal.evaluate.paired import compare
 from tymbal.evaluate.summary import collect
 from tymbal.evaluate.tables import read_table, write_table
+from tymbal.pretrain import summary as pretrain_summary
 from tymbal.report.catalog import FIGURES
 from tymbal.report.data_sections import _notes, _range, _span
+from tymbal.report.model_sections import _held_out
 from tymbal.report.page import PageFigure, Spread, write_page
 
 NASTY = '<script>alert("x")</script> & co'
@@ -65,20 +68,39 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """The summary, the inputs of the page and the page, of two folds by two seeds and of one run."""
+    """The inputs of the page and the page, of two folds by two seeds, and of single runs with all kinds of start."""
     root = tmp_path_factory.mktemp("page")
     runs = write_runs(root, "field", "m1", [NASTY, "鳥", "Owl"], n_folds=2, seeds=(0, 1), absent=["Owl"])
-    runs += write_runs(root, "esc", "m2", ["rain", "dog"], n_folds=1, single_label=True)
+    starts = {
+        "m2": {},
+        "m2-10": {"label_percent": 10},
+        "public": {"init": "pretrained/SSAST-<1>.pth"},
+        "ours": {"init": {"ssl": "tiny", "seed": 0}, "corpora": [corpus_facts(1)], "skill": 9.0},
+        "heard": {"init": {"ssl": "all", "seed": 0}, "corpora": [corpus_facts(1, transductive=True)]},
+    }
+    for model, settings in starts.items():
+        runs += write_runs(root, "esc", model, ["rain", "dog"], n_folds=1, single_label=True, **settings)
+    families = {model: model.removesuffix("-10") for model in ("m1", *starts)}
+    pretrainings, corpora = write_pretraining(root, "tiny", 2)
+    chained = {"init": {"ssl": "all", "seed": 0}, "before": corpus_facts(1, transductive=True)}
+    for ssl, settings in {"all": {"objective": "generative", "transductive": True}, "chained": chained}.items():
+        further = write_pretraining(root / ssl, ssl, 1, **settings)
+        pretrainings += further[0]
+        corpora = further[1] | corpora
     folders = {
         "field": write_dataset(root / "field", [NASTY, "鳥", "Owl"], n_near=23, n_quarantined=21),
         "esc": write_dataset(root / "esc", ["rain", "dog"], 1, question="places not known"),
     }
-    for name, table in collect(runs, folders).items():
+    tables = collect(runs, folders, families) | pretrain_summary.collect(pretrainings, corpora)
+    tables["paired"] = compare(runs, {"field": False, "esc": True}, "any")
+    for name, table in tables.items():
         write_table(table, root / f"summary/{name}.csv")
     svg = root / "figure.svg"
     svg.write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
-    figures = [PageFigure("field", "m1", key, svg) for key in ("per-class-ap", "confusion")]
-    figures.append(PageFigure("field", None, "class-shares", svg))
+    figures = [PageFigure(key, {"dataset": "field", "model": "m1"}, svg) for key in ("per-class-ap", "confusion")]
+    figures.append(PageFigure("class-shares", {"dataset": "field"}, svg))
+    figures.append(PageFigure("label-share", {"dataset": "field"}, svg))
+    figures.append(PageFigure("pretext-curves", {"ssl": "tiny"}, svg))
     arguments = (root / "summary", figures, {name: read_split(split) for name, split in SPLITS.items()})
     write_page(*arguments, root / "index.html")
     return arguments, Page(root / "index.html")
@@ -116,9 +138,9 @@ def test_headlines_are_the_mean_over_runs_with_their_number(made):
 
 
 def test_accuracy_only_where_clips_have_one_class(made):
-    overview = {row[0]: row[-1] for row in made[1].rows if len(row) == 8}
-    assert overview["field"] == "–"
-    assert re.fullmatch(r"[01]\.\d{3}", overview["esc"])
+    overview = {row[1]: row[-1] for row in made[1].rows if len(row) == 9}
+    assert overview["m1"] == "–"
+    assert re.fullmatch(r"[01]\.\d{3}", overview["m2"])
 
 
 def test_runs_and_classes_are_listed(made):
@@ -134,9 +156,9 @@ def test_runs_and_classes_are_listed(made):
 
 def test_figures_have_their_captions(made):
     page = made[1]
-    expected = [FIGURES[key].title for key in ("class-shares", "per-class-ap", "confusion")]
-    assert page.images == expected
-    assert all(FIGURES[key].caption in page.text for key in ("class-shares", "per-class-ap", "confusion"))
+    keys = ("class-shares", "label-share", "per-class-ap", "confusion", "pretext-curves")
+    assert page.images == [FIGURES[key].title for key in keys]
+    assert all(FIGURES[key].caption in page.text for key in keys)
 
 
 def test_the_split_says_what_scores_answer(made):
@@ -149,7 +171,7 @@ def test_the_split_says_what_scores_answer(made):
 
 def test_the_audit_says_what_it_found(made):
     page = made[1]
-    overview = {row[0]: row[2] for row in page.rows if len(row) == 8}
+    overview = {row[0]: row[3] for row in page.rows if len(row) == 9}
     assert overview["field"] == "same places, same nights"
     assert overview["esc"] == "places not known"
     assert (
@@ -162,6 +184,76 @@ def test_the_audit_says_what_it_found(made):
     assert ["Classes with 1 to 4 positive groups", "1", "1", "Owl (2)"] in page.rows
     assert [row[0] for row in page.rows].count("Sites also in training") == 2
     assert [row[0] for row in page.rows].count("Recordings also in training") == 2
+
+
+def test_the_overview_says_what_each_model_starts_from(made):
+    starts = {row[1]: row[2] for row in made[1].rows if len(row) == 9 and row[0] in SPLITS}
+    assert starts == {
+        "m1": "scratch",
+        "m2": "scratch",
+        "m2-10": "scratch",
+        "public": "SSAST-<1>.pth",
+        "ours": "tiny",
+        "heard": "all transductive",
+    }
+    assert {"#pretraining--tiny", "#pretraining--all"} <= set(made[1].addresses)
+    assert "starting weights from pretrained/SSAST-<1>.pth" in made[1].text
+    assert made[1].text.count("Trained on 10 % of the training part.") == 1
+
+
+def test_transductive_is_said_at_the_corpus_and_beside_every_model_made_from_it(made):
+    page = made[1]
+    sections = dict(
+        re.findall(r'<section class="(?:model|dataset)" id="([^"]+)">(.*?)(?=<section|<footer)', page.source, re.S)
+    )
+    alarmed = {name for name, text in sections.items() if 'class="alert"' in text}
+    assert alarmed == {"esc--heard", "pretraining--all", "pretraining--chained"}
+    assert "Test clips were not left out of this corpus" in sections["pretraining--all"]
+    assert "whose own corpus held test clips" in sections["pretraining--chained"]
+    compared = [row[:2] for row in page.rows if len(row) == 7 and "heard" in row[0] + row[1]]
+    assert len(compared) == 3
+    assert all("heard transductive" in pair for pair in compared)
+
+
+def test_a_corpus_is_told_with_what_was_left_out(made):
+    page = made[1]
+    assert "A corpus for each test part, without its clips: esc folds 1–2." in page.text
+    assert ["esc", "4", "200", "145–146", "10", "0.30", "41–42 test part, 3 same recording"] in page.rows
+    assert ["field", "0.25", "30,000", "28,500", "1,500", "50.00", "none"] in page.rows
+    assert "To reconstruct the masked patches (MSE); 48 of 62 patches are masked." in page.text
+    assert "ours on esc" in page.text
+
+
+def test_pre_trainings_have_a_row_a_run_and_no_column_that_is_not_theirs(made):
+    (summary, *_), page = made
+    table = read_table(summary / "pretraining.csv").query("ssl == 'tiny'")
+    header = ["Test part left out", "Seed", "Best check", "Steps", "Told apart", "InfoNCE", "MSE"]
+    assert header in [row[:7] for row in page.rows]
+    for fold, row in enumerate(table.itertuples(), 1):
+        losses = [f"{value:.3f}" for value in (row.val_accuracy, row.val_nce, row.val_mse)]
+        expected = [f"esc fold {fold}", "0", f"{row.best_check} of 30", "3,000", *losses]
+        assert expected in [found[:7] for found in page.rows]
+
+
+def test_paired_differences_are_told_with_their_intervals(made):
+    (summary, *_), page = made
+    paired = read_table(summary / "paired.csv").set_index(["model_a", "model_b", "metric"])
+    (row,) = [row for row in page.rows if row[:2] == ["m2", "ours"]]
+    for metric, cells in zip(("accuracy", "mAP"), (row[3:5], row[5:7]), strict=True):
+        found = paired.loc["m2", "ours", metric]
+        low, high = (f"{value:+.3f}".replace("-", "−") for value in (found["low"], found["high"]))
+        assert cells == [f"{found['difference']:+.3f}".replace("-", "−"), f"{low} to {high}"]
+    assert not [row for row in page.rows if "m2-10" in row[:2] and len(row) == 7]  # of other shares of labels
+    assert "Models that train on different shares of the labels are compared in paired.csv" in page.text
+    assert page.source.count('class="clear"') == sum(
+        (a != "m2-10" and b != "m2-10") and (rows["low"] > 0 or rows["high"] < 0)
+        for (a, b, _), rows in paired.iterrows()
+    )
+
+
+def test_held_out_parts_in_words():
+    assert _held_out("esc:1 esc:2 esc:3 esc:5 a-b:1") == "esc folds 1–3, 5, a-b fold 1"
+    assert _held_out("") == ""
 
 
 def test_near_copies_are_listed_worst_first_and_the_rest_counted(made):

@@ -4,11 +4,10 @@ import math
 
 import pytest
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from tymbal.config import Ssast
-from tymbal.models.ssast import SIZES, SSAST, flops_per_clip, grid, is_head, layer_of, parameter_counts
+from tymbal.config.models import Ssast
+from tymbal.models.classifier import forward_flops
+from tymbal.models.ssast import SIZES, SSAST, grid
 
 
 def network(**settings) -> Ssast:
@@ -31,7 +30,7 @@ def build(net: Ssast, n_mels: int = 32, n_classes: int = 3, seed: int = 0) -> SS
 def test_grid_and_tokens(patch, stride, expected):
     for n_frames, shape in expected.items():
         net = network(patch=patch, stride=stride, n_frames=n_frames)
-        assert grid(net, 128) == shape
+        assert grid(patch, stride, (n_frames, 128)) == shape
     model = build(net, 128)
     assert model.patch_embed(torch.zeros(1, n_frames, 128)).shape == (1, math.prod(shape), 192)
     assert model.pos_embed.shape == (1, 2 + math.prod(shape), 192)
@@ -121,8 +120,8 @@ def test_norms_use_the_epsilons_of_the_original():
 )
 def test_parameter_counts_of_the_original(net, n_classes, original, total, tokens):
     model = build(net, 128, n_classes)
-    counts = parameter_counts(model)
-    assert (counts["total"], counts["original"]) == (total, original)
+    counts = model.parameter_counts()
+    assert (counts["total"], counts["original"], counts["trained"]) == (total, original, total)
     assert f"{total:,}" in counts["note"]
     assert f"{original:,}" in counts["note"]
     assert model.pos_embed.shape[1] == tokens
@@ -136,25 +135,26 @@ def test_every_parameter_is_used():
 
 
 def test_layers_for_the_learning_rate():
-    names = [name for name, _ in build(network()).named_parameters()]
-    layers = {name: layer_of(name, 12) for name in names}
-    assert set(layers.values()) == set(range(14))
-    assert {name for name in names if layers[name] == 0} == {
+    model = build(network())
+    above = {name: model.layers_above(name) for name, _ in model.named_parameters()}
+    assert set(above.values()) == set(range(14))
+    assert {name for name, n in above.items() if n == 13} == {
         *("cls_token", "dist_token", "pos_embed", "patch_embed.proj.weight", "patch_embed.proj.bias")
     }
-    assert layers["blocks.0.norm1.weight"] == 1
-    assert layers["blocks.11.mlp.fc2.bias"] == 12
-    assert {name for name in names if layers[name] == 13} == {"norm.weight", "norm.bias", *filter(is_head, names)}
-    assert list(filter(is_head, names)) == ["head.0.weight", "head.0.bias", "head.1.weight", "head.1.bias"]
+    assert above["blocks.0.norm1.weight"] == 12
+    assert above["blocks.11.mlp.fc2.bias"] == 1
+    assert {name.split(".")[0] for name, n in above.items() if n == 0} == {"norm", "head"}
     with pytest.raises(AssertionError, match="mask_token"):
-        layer_of("mask_token", 12)
+        model.layers_above("mask_token")
 
 
 @pytest.mark.parametrize("size", ["tiny", "base-nokd"])
-def test_flops_are_those_that_torch_counts(size, monkeypatch):
+def test_flops_are_those_of_the_matrix_products(size, monkeypatch):
     monkeypatch.setitem(SIZES, size, SIZES[size]._replace(depth=2))
-    net = network(size=size, stride=(10, 12))
-    model = build(net)
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, 64, 32))
-    assert counter.get_total_flops() == flops_per_clip(net, 32, 3)
+    dim, depth, _, class_tokens = SIZES[size]
+    model = build(network(size=size, stride=(10, 12)))
+    n_patches = math.prod(model.grid)
+    n = n_patches + class_tokens
+    block = n * dim * (3 * dim + dim + 2 * 4 * dim) + 2 * n * n * dim
+    expected = 2 * (n_patches * dim * 16 * 16 + depth * block + dim * 3)
+    assert forward_flops(model, torch.zeros(1, 64, 32)) == expected

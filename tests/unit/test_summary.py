@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, confusion_matrix
 
-from fake_runs import fake_frames, write_dataset, write_runs
+from fake_runs import corpus_facts, fake_frames, write_dataset, write_runs
 from tymbal.evaluate.predictions import read_predictions
 from tymbal.evaluate.summary import CURVE_STEPS, collect, pick_examples
 from tymbal.evaluate.tables import read_table, rows_of, write_table
@@ -21,7 +21,7 @@ def multi(tmp_path_factory):
     """Runs of a multi-label data set, one class without positives, and their tables."""
     root = tmp_path_factory.mktemp("multi")
     runs = write_runs(root, "2024", "m", CLASSES, n_folds=2, seeds=(0, 1), absent=["7"])
-    return runs, collect(runs, {"2024": write_dataset(root / "data", CLASSES)})
+    return runs, collect(runs, {"2024": write_dataset(root / "data", CLASSES)}, {"m": "m"})
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def single(tmp_path_factory):
     """Likewise with single labels and all classes present."""
     root = tmp_path_factory.mktemp("single")
     runs = write_runs(root, "esc", "m", CLASSES, single_label=True)
-    return runs, collect(runs, {"esc": write_dataset(root / "data", CLASSES)})
+    return runs, collect(runs, {"esc": write_dataset(root / "data", CLASSES)}, {"m": "m"})
 
 
 def pooled(runs):
@@ -48,7 +48,7 @@ def test_columns(multi):
         "confusion": "dataset, model, kind, true_class, predicted_class, n, share",
         "balance": "dataset, fold, part, class, n_clips, n_groups, weight, share, target_share, residual",
         "runs": "dataset, model, fold, seed, best_epoch, epochs, n_train, n_val, n_test, parameters, device, "
-        "precision, peak_memory_mb, minutes, init",
+        "precision, peak_memory_mb, minutes, label_percent, family, init, start, transductive",
         "audit": "dataset, fold, part, measure, value, note",
         "near_copies": "dataset, fold, part, clip_id, train_clip_id, cosine, correlation",
         "quarantine": "dataset, file, where, kind, reason",
@@ -74,6 +74,35 @@ def test_runs_have_one_row_each(multi):
     ]
 
 
+def starts(tmp_path, **settings):
+    """The columns that tell what two folds of the data set `esc` start from."""
+    runs = write_runs(tmp_path, "esc", "m-10", CLASSES, label_percent=10, **settings)
+    table = collect(runs, {"esc": write_dataset(tmp_path / "data", CLASSES)}, {"m-10": "m"})["runs"]
+    return table[["label_percent", "family", "init", "start", "transductive"]].to_numpy().tolist()
+
+
+def test_runs_say_what_they_start_from(tmp_path):
+    ssl = {"ssl": "tiny", "seed": 0}
+    clean = [corpus_facts(fold) for fold in (1, 2)]
+    assert starts(tmp_path / "a") == [[10, "m", "scratch", "", 0]] * 2
+    assert starts(tmp_path / "b", init="x/y.pth") == [[10, "m", "file", "x/y.pth", 0]] * 2
+    assert starts(tmp_path / "c", init=ssl, corpora=clean) == [[10, "m", "ssl", "tiny", 0]] * 2
+
+
+def test_whoever_may_have_seen_test_clips_is_transductive(tmp_path):
+    def flags(name, *corpora):
+        return [row[-1] for row in starts(tmp_path / name, init="encoder.safetensors", corpora=corpora)]
+
+    clean = [corpus_facts(fold) for fold in (1, 2)]
+    told = corpus_facts(1, transductive=True)
+    assert flags("told", told, told) == [1, 1]
+    assert flags("before", *({**facts, "before": told} for facts in clean)) == [1, 1]
+    assert flags("clean before", *({**facts, "before": facts} for facts in clean)) == [0, 0]
+    assert flags("other fold", clean[0], clean[0]) == [0, 1]  # left out was the test part of fold 1 alone
+    elsewhere = {**clean[0], "held_out": [], "parts": [{"dataset": "field"}]}
+    assert flags("elsewhere", elsewhere, elsewhere) == [0, 0]
+
+
 def test_pooled_curves_give_the_pooled_average_precision(multi):
     runs, tables = multi
     scores, labels = pooled(runs)
@@ -90,7 +119,9 @@ def test_pooled_curves_give_the_pooled_average_precision(multi):
 
 def test_long_curves_are_thinned(tmp_path):
     runs = write_runs(tmp_path, "d", "m", CLASSES, n_folds=1, n_test=4000)
-    curve = collect(runs, {"d": write_dataset(tmp_path / "b", CLASSES)})["pr_curves"].query("`class` == 'Bird'")
+    curve = collect(runs, {"d": write_dataset(tmp_path / "b", CLASSES)}, {"m": "m"})["pr_curves"].query(
+        "`class` == 'Bird'"
+    )
     assert curve["n_pos"].iloc[0] > 2 * CURVE_STEPS
     assert CURVE_STEPS / 2 < len(curve) <= CURVE_STEPS + 1
     assert curve["recall"].iloc[0] == 1
@@ -137,7 +168,7 @@ def test_ingest_of_several_data_sets(tmp_path):
         "a": write_dataset(tmp_path / "a", CLASSES, 1),
         "b": write_dataset(tmp_path / "b", CLASSES, 1, n_near=2, n_quarantined=3),
     }
-    tables = collect(runs, folders)
+    tables = collect(runs, folders, {"m": "m"})
     assert tables["near_copies"]["dataset"].tolist() == ["b"] * 2
     assert tables["quarantine"][["dataset", "kind"]].to_numpy().tolist() == [["b", "truncated files"]] * 3
     told = tables["ingest"].query("kind == 'quarantined'")
@@ -152,8 +183,8 @@ def test_written_tables_are_read_back(multi, tmp_path):
     assert found["dataset"].unique().tolist() == ["2024"]
     metrics = read_table(tmp_path / "metrics.csv")
     assert list(dict.fromkeys(metrics["class"])) == [*CLASSES, ""]
-    assert len(rows_of(metrics, "2024", "m")) == len(metrics)
-    assert rows_of(metrics, "2024", "other").empty
+    assert len(rows_of(metrics, {"dataset": "2024", "model": "m"})) == len(metrics)
+    assert rows_of(metrics, {"dataset": "2024", "model": "other"}).empty
 
 
 def test_examples_go_from_best_to_worst(multi, tmp_path):

@@ -8,11 +8,13 @@ import pytest
 import soundfile
 import torch
 
-from tymbal.config import Config, Model, load
+from tymbal.config import Config, load
 from tymbal.config.data import KFold
+from tymbal.config.models import Model
 from tymbal.diagnose import Diagnosis
 from tymbal.fbank import fbank
-from tymbal.runs import Plan
+from tymbal.plan import Plan
+from tymbal.preflight import TRAINING
 from tymbal.split import split_folds
 from tymbal.validate import data
 from tymbal.validate.check import check
@@ -33,6 +35,7 @@ MODEL = {
         "schedule": {"name": "cosine"},
     },
 }
+LIMITS = {rule: Limits(rule, (), gpu=False, cluster=False, threads=2) for rule in TRAINING}
 HOLDOUT = {"scheme": "holdout", "train": 0.6, "val": 0.2, "test": 0.2}
 
 
@@ -83,7 +86,7 @@ def test_sound_data_are_facts_only_and_sizes_are_known(root):
     found, size = check_dataset(Plan(configured(root, night=LONG)), "night", threads=2)
     assert {finding.level for finding in found} == {"info"}
     assert "20 clips of 20 files" in " ".join(finding.title for finding in found)
-    assert size == DataSize(n_classes=2, n_train=12, n_val=4, subsets=size.subsets)
+    assert size == DataSize(n_classes=2, n_clips=20, n_train=12, n_val=4, subsets=size.subsets)
     assert (size.subsets[25], size.subsets[100]) == (3, 12)
 
 
@@ -111,7 +114,7 @@ def test_bad_files_for_the_quarantine_are_a_warning_up_to_their_share(root):
 def test_a_data_set_that_cannot_be_read_does_not_hide_another(root):
     add_row(root, "gone.wav", "Owl")
     source = {"format": "long", "table": "nowhere.csv", "audio": "audio"}
-    report = check(configured(root, absent={"source": source}, night=LONG), Limits((), False, False, 2))
+    report = check(configured(root, absent={"source": source}, night=LONG), LIMITS)
     told = {finding.area for finding in report.of("error")}
     assert told == {"data set absent", "data set night"}
     areas = {finding.area for finding in report.of("info")}
@@ -170,7 +173,7 @@ def test_a_data_set_that_will_be_synthesised_is_no_problem(root, monkeypatch):
     split = {"scheme": "kfold", "n_folds": 5, "val": 0.25}
     found, size = check_dataset(Plan(configured(root, night={"source": source, "split": split})), "night", threads=2)
     assert [finding.level for finding in found] == ["info"]
-    assert size == DataSize(n_classes=2, n_train=30, n_val=10)
+    assert size == DataSize(n_classes=2, n_clips=50, n_train=30, n_val=10)
 
 
 def test_features_with_the_wrong_sign_of_the_mean_are_an_error_that_explains_it(root):

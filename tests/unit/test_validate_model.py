@@ -5,7 +5,8 @@ import weakref
 import pytest
 import torch
 
-from tymbal.config import Model
+from tymbal.config.models import Frontend, Model
+from tymbal.config.pretrain import Pretraining
 from tymbal.errors import InputError
 from tymbal.models.ssast import SSAST
 from tymbal.validate.estimate import (
@@ -24,7 +25,8 @@ from tymbal.validate.estimate import (
     training_bytes,
 )
 from tymbal.validate.findings import Finding
-from tymbal.validate.model import Limits, Trial, job_findings, kept_bytes, time_findings, trial_findings, try_model
+from tymbal.validate.model import Limits, job_findings, time_findings, trial_findings
+from tymbal.validate.trial import Trial, kept_bytes, try_model, try_pretraining
 
 NET = {"arch": "ssast", "size": "tiny", "patch": [128, 16], "stride": [128, 16], "n_frames": 64}
 TRAIN = {
@@ -58,7 +60,7 @@ def trial(**changes) -> Trial:
 
 @pytest.fixture(scope="module")
 def tried() -> Trial:
-    return try_model(model(), 128, 3)
+    return try_model(model(), Frontend(), 3)
 
 
 def test_a_sound_model_has_no_problems_and_real_figures(tried):
@@ -80,7 +82,8 @@ def test_what_is_kept_grows_with_the_batch_alone(tried):
 def test_what_is_kept_is_at_least_the_inputs_of_the_large_products():
     """Of each block: input of queries/keys/values, of the projection and of both layers of the MLP, in float32."""
     net = model().net
-    kept = kept_bytes(SSAST(net, 128, 3, torch.Generator().manual_seed(0)), torch.zeros(3, 64, 128), None)
+    network = SSAST(net, 128, 3, torch.Generator().manual_seed(0))
+    kept = kept_bytes(network, network, torch.zeros(3, 64, 128), None)
     tokens, dim, depth = 4 + 2, 192, 12
     assert kept.per_clip > depth * tokens * dim * (1 + 1 + 1 + 4) * 4
 
@@ -97,7 +100,7 @@ def test_counting_what_is_kept_keeps_nothing():
         block.mlp.fc1.register_forward_hook(watch)  # GELU keeps it
     network.blocks[-1].register_forward_hook(lambda *_: alive.append(sum(ref() is not None for ref in freed)))
     alive: list[int] = []
-    assert kept_bytes(network, torch.zeros(2, 64, 128), None).per_clip > 0
+    assert kept_bytes(network, network, torch.zeros(2, 64, 128), None).per_clip > 0
     assert max(alive) <= 2  # of twelve blocks
 
 
@@ -108,7 +111,7 @@ def test_starting_weights_that_do_not_fit_tell_all_misfits(tmp_path):
     state |= {"module.p_input_fdim": torch.tensor(128), "module.p_input_tdim": torch.tensor(64)}
     torch.save(state, tmp_path / "small.pth")
     with pytest.raises(InputError) as raised:
-        try_model(model(init=str(tmp_path / "small.pth")), 128, 3)
+        try_model(model(init=str(tmp_path / "small.pth")), Frontend(), 3)
     assert len(raised.value.cases) == 2
     assert any("embedding size" in case for case in raised.value.cases)
     assert any("patch" in case for case in raised.value.cases)
@@ -120,10 +123,56 @@ def test_weights_that_are_not_finite_are_an_error(tmp_path):
     state["v.norm.bias"][0] = float("nan")
     state |= {"p_input_fdim": torch.tensor(128), "p_input_tdim": torch.tensor(64)}
     torch.save(state, tmp_path / "nan.pth")
-    tried = try_model(model(init=str(tmp_path / "nan.pth")), 128, 3)
+    tried = try_model(model(init=str(tmp_path / "nan.pth")), Frontend(), 3)
     (finding,) = trial_findings("model a", model(), tried)
     assert finding.level == "error"
     assert any("loss" in case for case in finding.cases)
+
+
+# --- the step of a pre-training ----------------------------------------------------------------------------
+
+
+def pretraining(**changes) -> Pretraining:
+    net = {key: value for key, value in NET.items() if key != "stride"}
+    train = {"epochs": 10, "batch_size": 16} | changes.pop("train", {})
+    return Pretraining.model_validate({"frontend": "fbank128", "corpus": "all", "net": net, "train": train} | changes)
+
+
+@pytest.fixture(scope="module")
+def pretried() -> Trial:
+    return try_pretraining(pretraining(), Frontend())
+
+
+def test_a_sound_pretraining_has_no_problems_and_real_figures(pretried):
+    assert not pretried.problems
+    assert 3 < pretried.loss < 7  # ln 3 of three masked patches, 10 times a variance of 1/4, and what is guessed
+    assert pretried.seconds_per_clip > 0
+    mixed, fp32 = pretried.kept["mixed"].per_clip, pretried.kept["fp32"].per_clip
+    assert 0.4 < mixed / fp32 < 0.8
+
+
+@pytest.mark.parametrize("objective", ["discriminative", "generative"])
+def test_the_head_of_the_other_objective_is_no_problem(objective):
+    assert not try_pretraining(pretraining(pretext={"objective": objective}), Frontend()).problems
+
+
+def test_two_passes_do_and_keep_twice_as_much(pretried):
+    twice = try_pretraining(pretraining(pretext={"passes": 2}), Frontend())
+    assert twice.flops_per_clip == 2 * pretried.flops_per_clip
+    assert 1.5 < twice.kept["fp32"].per_clip / pretried.kept["fp32"].per_clip < 2.1
+
+
+def test_activation_checkpointing_keeps_less_and_does_more(pretried):
+    again = try_pretraining(pretraining(train={"activation_checkpointing": True}), Frontend())
+    assert not again.problems
+    assert again.flops_per_clip == pytest.approx(4 / 3 * pretried.flops_per_clip, rel=1e-3)
+    for precision, kept in pretried.kept.items():
+        assert kept.per_clip / 12 < again.kept[precision].per_clip < kept.per_clip / 2
+
+
+def test_starting_weights_of_a_pretraining_that_do_not_exist_are_told(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        try_pretraining(pretraining(init=str(tmp_path / "nowhere.pth")), Frontend())
 
 
 # --- memory ------------------------------------------------------------------------------------------------
@@ -193,7 +242,7 @@ def test_attempts_go_on_where_the_last_was_stopped(minutes, needed):
 
 def times(minutes: tuple[float, ...], gpu: bool = False, **changes) -> list[Finding]:
     """10 epochs of 6,000 clips at 0.06 s are 60 minutes on a processor."""
-    limits = Limits(minutes, gpu, cluster=True, threads=1)
+    limits = Limits("finetune", minutes, gpu, cluster=True, threads=1)
     return time_findings("model a on b", model(), trial(**changes), 6000, 0, limits)
 
 
@@ -226,11 +275,11 @@ def test_a_limit_that_is_too_short_is_told_with_both_numbers():
     warning = times((40, 40))[-1]
     assert "15 min to 60 min" in warning.title
     assert "runtime of rule finetune is 40 min" in warning.title
-    assert "goes on from the last epoch" in warning.remedy
+    assert "goes on from the last checkpoint" in warning.remedy
 
 
 def test_a_cluster_without_a_gpu_is_a_warning():
-    [warning] = job_findings(Limits((), gpu=False, cluster=True, threads=1))
+    [warning] = job_findings(Limits("finetune", (), gpu=False, cluster=True, threads=1))
     assert warning.level == "warning" and "no GPU" in warning.title
-    assert not job_findings(Limits((), gpu=True, cluster=True, threads=1))
-    assert not job_findings(Limits((), gpu=False, cluster=False, threads=1))
+    assert not job_findings(Limits("finetune", (), gpu=True, cluster=True, threads=1))
+    assert not job_findings(Limits("finetune", (), gpu=False, cluster=False, threads=1))

@@ -8,20 +8,30 @@ sys.path.append(str(Path(workflow.basedir) / "workflow" / "scripts"))
 from tymbal.config import load
 from tymbal.errors import InputError
 from tymbal.files import sha256
-from tymbal.preflight import CORES, preflight, training_limits
+from tymbal.preflight import CORES, TRAINING, preflight, training_limits
 from tymbal.provenance import code_digest
 from tymbal.report.catalog import FIGURES
-from tymbal.runs import Plan
+from tymbal.plan import Plan
+from tymbal.smk import pretrain_run_of, run_of
 
 try:
     plan = Plan(load(config))
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+NEVER = "(?!)"
+CORPORA = "|".join(plan.config.corpora) or NEVER
+if plan.config.corpora:
+    CORPORA = (
+        f"(?:{CORPORA})(?:-without-(?:{'|'.join(plan.config.datasets)})-fold[0-9]+)?"
+    )
+
 
 wildcard_constraints:
     dataset="|".join(plan.config.datasets),
     frontend="|".join(plan.config.frontends),
     model="|".join(plan.config.models),
+    ssl="|".join(plan.config.pretraining) or NEVER,
+    corpus=CORPORA,
     fold=r"\d+",
     seed=r"\d+",

@@ -3,6 +3,8 @@
 Makes predictions.csv and metrics.json in each run's folder, and results/summary/.
 """
 
+PLANNED_CORPORA = sorted({run.corpus for run in plan.pretrains})
+
 
 rule evaluate:
     """Scores of every test clip of the fold, and the metrics made from them."""
@@ -49,6 +51,9 @@ rule collect_summary:
                 "quarantine.csv",
             ),
         ),
+        corpora=[f"results/pretrain/{corpus}/corpus.json" for corpus in PLANNED_CORPORA],
+        pretrain_histories=[f"{run.folder}/history.csv" for run in plan.pretrains],
+        pretrain_runs=[f"{run.folder}/run.json" for run in plan.pretrains],
     output:
         metrics="results/summary/metrics.csv",
         curves="results/summary/curves.csv",
@@ -60,6 +65,9 @@ rule collect_summary:
         near_copies="results/summary/near_copies.csv",
         ingest="results/summary/ingest.csv",
         quarantine="results/summary/quarantine.csv",
+        pretraining="results/summary/pretraining.csv",
+        pretext_curves="results/summary/pretext_curves.csv",
+        corpora="results/summary/corpora.csv",
     log:
         "logs/collect_summary.log",
     benchmark:
@@ -70,9 +78,34 @@ rule collect_summary:
     params:
         runs=[tuple(run) for run in plan.runs],
         datasets=plan.datasets,
-        code=code_digest("evaluate.summary"),
+        families=plan.families,
+        pretrains=[tuple(run) for run in plan.pretrains],
+        corpora=PLANNED_CORPORA,
+        code=code_digest("evaluate.summary", "pretrain.summary"),
     script:
         "../scripts/collect_summary.py"
+
+
+rule compare_models:
+    """Differences between every two models of a data set on the same test clips, with intervals."""
+    input:
+        predictions=[f"{run.folder}/predictions.csv" for run in plan.runs],
+    output:
+        paired="results/summary/paired.csv",
+    log:
+        "logs/compare_models.log",
+    benchmark:
+        "benchmarks/compare_models.jsonl"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        runs=[tuple(run) for run in plan.runs],
+        single_label={dataset: plan.single_label(dataset) for dataset in plan.datasets},
+        target_rule=plan.config.evaluation.target_rule,
+        code=code_digest("evaluate.paired"),
+    script:
+        "../scripts/compare_models.py"
 
 
 rule pick_examples:
@@ -93,6 +126,32 @@ rule pick_examples:
         code=code_digest("evaluate.summary"),
     script:
         "../scripts/pick_examples.py"
+
+
+rule pick_reconstructions:
+    """Spectrograms of a few held-out clips of a corpus, masked, and as the encoder completes them."""
+    input:
+        encoder="results/pretrain/{corpus}/{ssl}/seed{seed}/encoder.safetensors",
+        card="results/pretrain/{corpus}/{ssl}/seed{seed}/encoder.json",
+        clips="results/pretrain/{corpus}/clips.csv",
+        stores=lambda wildcards: plan.corpus_stores(
+            wildcards.corpus, plan.config.pretraining[wildcards.ssl].frontend
+        ),
+    output:
+        examples="results/summary/pretraining/{corpus}/{ssl}/seed{seed}.npz",
+    log:
+        "logs/pick_reconstructions/{corpus}/{ssl}/seed{seed}.log",
+    benchmark:
+        "benchmarks/pick_reconstructions/{corpus}/{ssl}/seed{seed}.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        datasets=lambda wildcards: plan.corpus_datasets(wildcards.corpus),
+        pretext=lambda wildcards: plan.pretraining_settings(wildcards.ssl)["pretext"],
+        code=code_digest("pretrain.examples"),
+    script:
+        "../scripts/pick_reconstructions.py"
 
 
 rule record_config:

@@ -15,7 +15,7 @@ rule finetune:
         norm=lambda wildcards: plan.norm(
             wildcards.dataset, wildcards.model, wildcards.fold
         ),
-        init=lambda wildcards: plan.init(wildcards.model),
+        init=lambda wildcards: plan.init(run_of(wildcards)),
     output:
         model=f"{RUN}/model.safetensors",
         card=f"{RUN}/model.json",

@@ -12,8 +12,13 @@ SUMMARY = {
     "confusion": "results/summary/confusion.csv",
     "balance": "results/summary/balance.csv",
     "runs": "results/summary/runs.csv",
+    "pretext_curves": "results/summary/pretext_curves.csv",
 }
-DATA_SUMMARY = {
+# Read by the page alone.
+TOLD_SUMMARY = {
+    "pretraining": "results/summary/pretraining.csv",
+    "corpora": "results/summary/corpora.csv",
+    "paired": "results/summary/paired.csv",
     "audit": "results/summary/audit.csv",
     "near_copies": "results/summary/near_copies.csv",
     "ingest": "results/summary/ingest.csv",
@@ -25,7 +30,7 @@ rule plot_model_figure:
     """One kind of figure for one model on one data set."""
     input:
         **SUMMARY,
-        examples="results/summary/examples/{dataset}/{model}.npz",
+        arrays="results/summary/examples/{dataset}/{model}.npz",
     output:
         figure=report(
             "results/figures/{dataset}/{model}/{figure}.svg",
@@ -70,7 +75,40 @@ rule plot_dataset_figure:
         "benchmarks/plot_dataset_figure/{dataset}/{figure}.jsonl"
     wildcard_constraints:
         figure="|".join(
-            key for key, figure in FIGURES.items() if figure.scope == "dataset"
+            key
+            for key, figure in FIGURES.items()
+            if figure.scope in ("dataset", "labels")
+        ),
+    resources:
+        mem_mb=2000,
+        runtime=15,
+    params:
+        caption=lambda wildcards: FIGURES[wildcards.figure].caption,
+        code=code_digest("report.figures"),
+    script:
+        "../scripts/plot_figure.py"
+
+
+rule plot_pretraining_figure:
+    """One kind of figure for a pre-training."""
+    input:
+        **SUMMARY,
+        arrays=lambda wildcards: plan.first_pretraining(wildcards.ssl).arrays,
+    output:
+        figure=report(
+            "results/figures/pretraining/{ssl}/{figure}.svg",
+            caption="../report/figure.rst",
+            category="pre-training",
+            subcategory="{ssl}",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        "logs/plot_pretraining_figure/{ssl}/{figure}.log",
+    benchmark:
+        "benchmarks/plot_pretraining_figure/{ssl}/{figure}.jsonl"
+    wildcard_constraints:
+        figure="|".join(
+            key for key, figure in FIGURES.items() if figure.scope == "pretraining"
         ),
     resources:
         mem_mb=2000,
@@ -92,7 +130,7 @@ rule write_report:
     """One self-contained page with every number and figure."""
     input:
         **SUMMARY,
-        **DATA_SUMMARY,
+        **TOLD_SUMMARY,
         figures=[figure.path for figure in PLANNED_FIGURES],
     output:
         page=report(
@@ -111,6 +149,6 @@ rule write_report:
         figures=[tuple(figure) for figure in PLANNED_FIGURES],
         splits={dataset: plan.split_settings(dataset) for dataset in plan.datasets},
         code=code_digest("report.page"),
-        template=[sha256(TEMPLATES / name) for name in ("report.html.j2", "page.css")],
+        template=[sha256(path) for path in sorted(TEMPLATES.iterdir())],
     script:
         "../scripts/write_report.py"

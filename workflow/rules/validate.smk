@@ -15,7 +15,9 @@ rule validate:
     localrule: True
     threads: CORES
     params:
-        limits=lambda wildcards: training_limits(workflow),
+        limits=lambda wildcards: {
+            rule: training_limits(workflow, rule) for rule in TRAINING
+        },
         log_is_shown=bool(workflow.output_settings.show_failed_logs),
     script:
         "../scripts/validate.py"

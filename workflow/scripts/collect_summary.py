@@ -1,4 +1,4 @@
-"""Gather all runs and data sets into the summary tables."""
+"""Gather all runs, data sets and pre-trainings into the summary tables."""
 
 from pathlib import Path
 
@@ -6,14 +6,21 @@ from tymbal.smk import step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.evaluate.summary import collect
+        from tymbal.evaluate import summary
         from tymbal.evaluate.tables import write_table
-        from tymbal.runs import Run
+        from tymbal.pretrain import summary as pretrain_summary
+        from tymbal.runs import PretrainRun, Run
 
-        runs = [Run(*run) for run in snakemake.params.runs]
-        tables = collect(
+        params = snakemake.params
+        runs = [Run(*run) for run in params.runs]
+        pretrains = [PretrainRun(*run) for run in params.pretrains]
+        tables = summary.collect(
             [(run, Path(run.folder)) for run in runs],
-            {dataset: Path("results", dataset) for dataset in snakemake.params.datasets},
+            {dataset: Path("results", dataset) for dataset in params.datasets},
+            params.families,
+        ) | pretrain_summary.collect(
+            [(run, Path(run.folder)) for run in pretrains],
+            {corpus: Path("results/pretrain", corpus) for corpus in params.corpora},
         )
         for name, table in tables.items():
             write_table(table, Path(snakemake.output[name]))

@@ -7,8 +7,8 @@ from tymbal.smk import roots, step
 if __name__ == "__main__":
     with step(snakemake):
         from tymbal.compute import compute_part, part_of
-        from tymbal.config import Frontend
         from tymbal.config.data import Features
+        from tymbal.config.models import Frontend
         from tymbal.devices import choose_device
         from tymbal.ingest.manifest import read_manifest
 

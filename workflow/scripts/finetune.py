@@ -6,7 +6,7 @@ from tymbal.smk import run_of, step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.config import Model
+        from tymbal.config.models import Model
         from tymbal.devices import choose_device
         from tymbal.train.finetune import Inputs, Outputs, finetune
 

@@ -8,10 +8,11 @@ if __name__ == "__main__":
     with step(snakemake):
         from tymbal.report.figures import draw
 
+        arrays = snakemake.input.get("arrays")
         draw(
             snakemake.wildcards.figure,
             Path(snakemake.input.metrics).parent,
-            snakemake.wildcards.dataset,
-            snakemake.wildcards.get("model"),
+            {name: value for name, value in snakemake.wildcards.items() if name != "figure"},
+            Path(arrays) if arrays else None,
             Path(snakemake.output.figure),
         )

@@ -13,7 +13,9 @@ if __name__ == "__main__":
         from tymbal.validate.model import Limits
         from tymbal.validate.page import write_report
 
-        limits = Limits(**snakemake.params.limits, threads=snakemake.threads)
+        limits = {
+            rule: Limits(rule, **each, threads=snakemake.threads) for rule, each in snakemake.params.limits.items()
+        }
         report = check(load(snakemake.config), limits)
         summary = report.summary(page=str(write_report(report, Path("results/validate"))))
     if not report.ok:  # the log of a failed rule is shown, so it holds what is to be read and no more

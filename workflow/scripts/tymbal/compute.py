@@ -18,8 +18,8 @@ import pandas as pd
 import torch
 
 from tymbal.audio import decode
-from tymbal.config import Frontend
 from tymbal.config.data import Features
+from tymbal.config.models import Frontend
 from tymbal.diagnose import diagnose
 from tymbal.errors import InputError
 from tymbal.fbank import BACKENDS, FeatureState

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tymbal.config import Frontend
 from tymbal.config.data import Features
+from tymbal.config.models import Frontend
 from tymbal.errors import InputError
 from tymbal.files import fingerprint
 

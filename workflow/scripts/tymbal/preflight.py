@@ -13,16 +13,17 @@ from typing import Any
 from tymbal.config import Config
 from tymbal.files import write_json
 
-TRAINING = "finetune"
+TRAINING = ("finetune", "pretrain")  # rules that train
 REPORT, LOG = Path("results/validate/report.json"), Path("logs/validate.log")
 CORES = min(4, os.cpu_count() or 1)  # that the check takes of a login node
 
 
-def training_limits(workflow: Any) -> dict[str, Any]:
-    """What the jobs that train may use, as set by the rule, profiles and command line.
+def training_limits(workflow: Any, name: str) -> dict[str, Any]:
+    """What the jobs of a rule that trains may use, as set by the rule, profiles and command line.
 
     Args:
         workflow: Snakemake's workflow.
+        name: of the rule.
 
     Returns:
         `minutes`: time limit of each attempt, empty where none is enforced; `gpu`: whether a GPU is asked for;
@@ -30,13 +31,13 @@ def training_limits(workflow: Any) -> dict[str, Any]:
     """
     from snakemake.iocontainers import InputFiles, Wildcards
 
-    rule = workflow.get_rule(TRAINING)
+    rule = workflow.get_rule(name)
     resources = [
         rule.expand_resources(Wildcards(), InputFiles(), attempt) for attempt in range(1, rule.restart_times + 2)
     ]
     minutes = [each.runtime for each in resources]
     # The rule's own limit binds no process on this machine; one that is set from outside is meant for a cluster.
-    cluster = not workflow.local_exec or "runtime" in workflow.resource_settings.overwrite_resources.get(TRAINING, {})
+    cluster = not workflow.local_exec or "runtime" in workflow.resource_settings.overwrite_resources.get(name, {})
     known = all(isinstance(limit, int) for limit in minutes)  # one that depends on the input's size is not
     return {
         "minutes": minutes if cluster and known else [],
@@ -86,9 +87,10 @@ def _why() -> str:
 
 def _command(workflow: Any, settings: Path) -> list[str]:
     deployment = workflow.deployment_settings
-    resources = workflow.get_rule(TRAINING).resources
     limits = [
-        f"{TRAINING}:{name}={resources[name].raw}"
+        f"{rule}:{name}={resources[name].raw}"
+        for rule in TRAINING
+        for resources in [workflow.get_rule(rule).resources]
         for name in ("runtime", "gpu", "gres")
         if name in resources and resources[name].raw is not None
     ]
@@ -105,7 +107,7 @@ def _command(workflow: Any, settings: Path) -> list[str]:
     ]
     # The outer process holds the lock; what it planned is what is checked, so no default is merged under it.
     command += ["--nolock", "--configfile", str(settings), "--replace-workflow-config"]
-    command += ["--retries", str(workflow.get_rule(TRAINING).restart_times)]
+    command += ["--retries", str(workflow.get_rule(TRAINING[0]).restart_times)]
     if limits:
         command += ["--set-resources", *limits]
     if methods := sorted(str(method) for method in deployment.deployment_method):

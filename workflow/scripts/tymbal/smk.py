@@ -14,7 +14,7 @@ import tymbal
 from tymbal import progress
 from tymbal.config import load
 from tymbal.errors import InputError
-from tymbal.runs import Run
+from tymbal.runs import PretrainRun, Run
 
 log = logging.getLogger("tymbal")
 
@@ -53,6 +53,11 @@ def step(snakemake: Any) -> Iterator[None]:
 def run_of(wildcards: Any) -> Run:
     """The run that a rule's wildcards name."""
     return Run(wildcards.dataset, wildcards.model, int(wildcards.fold), int(wildcards.seed))
+
+
+def pretrain_run_of(wildcards: Any) -> PretrainRun:
+    """The pre-training that a rule's wildcards name."""
+    return PretrainRun(wildcards.corpus, wildcards.ssl, int(wildcards.seed))
 
 
 def roots(snakemake: Any) -> dict[str, Path]:

@@ -53,6 +53,33 @@ class FeatureStore:
         self._files = [folder / name for name in names]
         self._shards: dict[int, Tensor] = {}  # mapped when first read
 
+    @classmethod
+    def joined(cls, folders: Mapping[str, Path]) -> "FeatureStore":
+        """The stores of several data sets as one, in which a clip is `<data set>:<clip_id>`.
+
+        Args:
+            folders: store of each data set.
+
+        Raises:
+            InputError: the features are of different sample rates or numbers of mel bins.
+        """
+        stores = {dataset: cls(folder) for dataset, folder in folders.items()}
+        first = next(iter(stores.values()))
+        kinds = {dataset: (store.state.sample_rate, store.state.n_mels) for dataset, store in stores.items()}
+        if len(set(kinds.values())) > 1:
+            cases = [f"{dataset}: {rate} Hz, {n_mels} mel bins" for dataset, (rate, n_mels) in kinds.items()]
+            raise InputError.listing("features of one corpus differ", cases, "give its data sets one front end")
+        ids = [f"{dataset}:{clip_id}" for dataset, store in stores.items() for clip_id in store.clip_ids]
+        first_shard = np.cumsum([0, *(len(store._files) for store in stores.values())])
+        shards = [store._places.shard + begin for store, begin in zip(stores.values(), first_shard, strict=False)]
+        first.clip_ids = pd.Index(ids)
+        first._places = Places(
+            np.concatenate(shards),
+            *(np.concatenate([store._places[i] for store in stores.values()]) for i in (1, 2)),
+        )
+        first._files = [file for store in stores.values() for file in store._files]
+        return first
+
     def where(self, clip_ids: Sequence[str]) -> Places:
         """Where some clips are.
 
@@ -74,7 +101,13 @@ class FeatureStore:
         return self._shard(shard)[start : start + length].numpy()
 
     def batch(
-        self, clip_ids: Sequence[str], n_frames: int, mean: float, std: float, pad_value: float
+        self,
+        clip_ids: Sequence[str],
+        n_frames: int,
+        mean: float,
+        std: float,
+        pad_value: float,
+        first: Sequence[int] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Normalised features of some clips, cut or padded at the end to one length.
 
@@ -84,6 +117,7 @@ class FeatureStore:
             mean: of the training frames, natural log.
             std: of the training frames; features are (x - mean) / (2 std), as AST and SSAST have it.
             pad_value: what padding holds, in normalised units.
+            first: frame of each clip to begin with, [B]; None for the beginning.
 
         Returns:
             [B, n_frames, F] float32, and the number of frames that are not padding, [B] int64.
@@ -94,6 +128,8 @@ class FeatureStore:
         offset = torch.tensor(-mean * scale)
         for i, clip_id in enumerate(clip_ids):
             shard, start, length = self._place(clip_id)
+            if first is not None:
+                start, length = start + first[i], length - first[i]
             kept[i] = n = min(length, n_frames)
             # Clip by clip, so that what was just widened is normalised, in one pass, while it is in the cache.
             clip = x[i, :n].copy_(self._shard(shard)[start : start + n])

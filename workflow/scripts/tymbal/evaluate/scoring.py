@@ -6,14 +6,15 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from tymbal.config import Evaluation, Ssast
+from tymbal.config import Evaluation
 from tymbal.evaluate.metrics import evaluate
 from tymbal.evaluate.predictions import SCORE
 from tymbal.files import write_json
 from tymbal.folds import clip_ids, read_folds
 from tymbal.inference import predict, scores
 from tymbal.ingest.manifest import LABEL, class_names, labels, read_manifest
-from tymbal.models.card import check_classes, load_model
+from tymbal.models.build import load_model
+from tymbal.models.card import check_classes
 from tymbal.runs import Run
 from tymbal.store import FeatureStore
 from tymbal.tables import write_csv
@@ -62,7 +63,7 @@ def score_test(
     ids = clip_ids(read_folds(inputs.folds), run.fold, "test")
     rows = manifest.set_index("clip_id").loc[ids].reset_index()
     truth = labels(rows)
-    n_frames = Ssast(**card.net).n_frames
+    n_frames, _ = model.input_shape
     check_lengths(store, ids, n_frames, card.long_clips)
     clips = ClipSet(store, tuple(ids), truth, n_frames, card.scale, device)
     score = scores(predict(model.to(device), clips, 16, None, "test clips"), card.loss)

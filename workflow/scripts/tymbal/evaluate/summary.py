@@ -1,4 +1,4 @@
-"""Long tables over all runs: all that figures and the report read.
+"""Long tables over all runs: all that figures and the report read of them.
 
 `collect` makes ten tables from the files in the folders of runs and data sets; `pick_examples` a few test clips with
 their features. Columns are described where each table is made, and in results/README.md for users.
@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import precision_recall_curve
 
-from tymbal.evaluate.predictions import Predictions, read_predictions
+from tymbal.evaluate.predictions import Predictions, pool, read_predictions
+from tymbal.evaluate.starts import corpora_of, start_columns, transductive
 from tymbal.evaluate.tables import read_table
 from tymbal.evaluate.targets import binarise
 from tymbal.files import atomic, read_json
@@ -38,7 +39,7 @@ METRICS = [
 PR_CURVES = ["dataset", "model", "class", "recall", "precision", "n_pos", "n_clips", "prevalence"]
 CONFUSION = ["dataset", "model", "kind", "true_class", "predicted_class", "n", "share"]
 RUNS = [*RUN, "best_epoch", "epochs", "n_train", "n_val", "n_test", "parameters", "device", "precision"]
-RUNS += ["peak_memory_mb", "minutes", "init"]
+RUNS += ["peak_memory_mb", "minutes", "label_percent", "family", "init", "start", "transductive"]
 INGEST = ["dataset", "kind", "what", "told"]
 PER_DATASET = {
     "balance": "folds_balance.csv",
@@ -48,12 +49,15 @@ PER_DATASET = {
 }
 
 
-def collect(runs: Sequence[tuple[Run, Path]], datasets: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+def collect(
+    runs: Sequence[tuple[Run, Path]], datasets: Mapping[str, Path], families: Mapping[str, str]
+) -> dict[str, pd.DataFrame]:
     """Read every run's and every data set's folder once and make the summary tables.
 
     Args:
         runs: each run and its folder, with metrics.json, predictions.csv, history.csv and run.json.
         datasets: data set -> its folder, with the tables of PER_DATASET and ingest.json.
+        families: model -> the name shared by those that differ from it in nothing but the share of labels.
 
     Returns:
         `metrics, curves, pr_curves, confusion, runs, balance, audit, near_copies, quarantine, ingest`: what
@@ -63,12 +67,13 @@ def collect(runs: Sequence[tuple[Run, Path]], datasets: Mapping[str, Path]) -> d
     metrics = [row for run, result in results for row in _metric_rows(run, result)]
     curves = [_labelled(read_table(folder / "history.csv"), **run._asdict()) for run, folder in runs]
     records = [
-        _record(run, folder, result["n_clips"]) for (run, folder), (_, result) in zip(runs, results, strict=True)
+        {**_record(run, folder), "n_test": result["n_clips"], "family": families[run.model]}
+        for (run, folder), (_, result) in zip(runs, results, strict=True)
     ]
     pr_curves, confusion = [], []
     for dataset, model in dict.fromkeys((run.dataset, run.model) for run, _ in runs):
         mine = [i for i, (run, _) in enumerate(runs) if (run.dataset, run.model) == (dataset, model)]
-        pooled = _pool([runs[i][1] for i in mine])
+        pooled = pool([read_predictions(runs[i][1] / "predictions.csv") for i in mine])
         result = results[mine[0]][1]  # rule and threshold are the same for all runs
         pr_curves += [(dataset, model, *row) for row in _pr_curves(pooled, result)]
         confusion += [(dataset, model, *row) for row in _confusion(pooled, result)]
@@ -141,22 +146,18 @@ def _metric_rows(run: Run, result: Mapping[str, Any]) -> Iterable[dict[str, Any]
     return ({**run._asdict(), **shared, **row} for row in result["rows"])
 
 
-def _record(run: Run, folder: Path, n_test: int) -> dict[str, Any]:
-    """What `run.json` says of a run, in one row; `init` is as configured: "scratch" or a path."""
+def _record(run: Run, folder: Path) -> dict[str, Any]:
+    """What `run.json` says of a run, in one row."""
     record = read_json(folder / "run.json")
-    init = record["model"]["init"]
-    return {**record, **run._asdict(), "n_test": n_test, "parameters": record["parameters"]["total"], "init": init}
-
-
-def _pool(folders: Iterable[Path]) -> Predictions:
-    """The test clips of all folds and seeds, one after another."""
-    parts = [read_predictions(folder / "predictions.csv") for folder in folders]
-    return Predictions(
-        clip_ids=[clip_id for part in parts for clip_id in part.clip_ids],
-        classes=parts[0].classes,
-        scores=np.concatenate([part.scores for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-    )
+    corpus = record["init"]["corpus"] if isinstance(record["init"], dict) else None
+    return {
+        **record,
+        **run._asdict(),
+        **start_columns(record["model"]["init"]),
+        "parameters": record["parameters"]["total"],
+        "label_percent": record["model"]["train"]["label_percent"],
+        "transductive": int(transductive(corpora_of(corpus), run.dataset, run.fold)),
+    }
 
 
 def _pr_curves(pooled: Predictions, result: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:

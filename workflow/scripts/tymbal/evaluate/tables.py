@@ -1,5 +1,6 @@
-"""The summary tables: which of their columns hold text, and the rows of one model."""
+"""The summary tables: which of their columns hold text, and the rows about one thing."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ from tymbal.tables import read_csv, write_csv
 # Columns of any table that hold text.
 TEXT = ["dataset", "model", "part", "target_rule", "metric", "class", "note", "kind", "true_class", "predicted_class"]
 TEXT += ["device", "init", "measure", "clip_id", "train_clip_id", "what", "told", "file", "where", "reason"]
+TEXT += ["family", "start", "ssl", "corpus", "held_out", "objective", "size", "model_a", "model_b", "layer"]
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -21,9 +23,13 @@ def read_table(path: Path) -> pd.DataFrame:
     return read_csv(path, TEXT)
 
 
-def rows_of(table: pd.DataFrame, dataset: str, model: str | None) -> pd.DataFrame:
-    """The rows of a data set, or of one model on it."""
-    mine = table["dataset"] == dataset
-    if model is not None:
-        mine &= table["model"] == model
-    return table[mine]
+def rows_of(table: pd.DataFrame, subject: Mapping[str, str]) -> pd.DataFrame:
+    """The rows about one thing: a data set, a model on it, a pre-training.
+
+    Args:
+        table: with the columns that `subject` names.
+        subject: column -> the value it must have.
+    """
+    for column, value in subject.items():
+        table = table[table[column] == value]
+    return table

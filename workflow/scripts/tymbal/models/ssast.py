@@ -1,15 +1,19 @@
-"""The audio spectrogram transformer of SSAST, for classification.
+"""The audio spectrogram transformer of SSAST: its encoder, and the classifier made of it.
 
 Gong, Lai, Chung, Glass: SSAST: Self-Supervised Audio Spectrogram Transformer, AAAI 2022 (arXiv 2110.09784).
 A DeiT over patches of the log-mel spectrogram. With the same weights it gives the original's logits.
 """
 
-from typing import NamedTuple, TypedDict
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from tymbal.config import Ssast
+from tymbal.config.models import Ssast
+from tymbal.models.classifier import Classifier, ParameterCounts
 from tymbal.models.vit import Block
 
 BACKBONE_EPS = 1e-6  # the head's norm uses torch's 1e-5, as the original does
@@ -33,12 +37,17 @@ SIZES = {
 }
 
 
-def grid(net: Ssast, n_mels: int) -> tuple[int, int]:
-    """Patches along mel bins and along time, (f_dim, t_dim). There is no padding: an incomplete patch is left out."""
-    assert net.patch[0] <= n_mels and net.patch[1] <= net.n_frames
-    f_dim = (n_mels - net.patch[0]) // net.stride[0] + 1
-    t_dim = (net.n_frames - net.patch[1]) // net.stride[1] + 1
-    return f_dim, t_dim
+def grid(patch: tuple[int, int], stride: tuple[int, int], input_shape: tuple[int, int]) -> tuple[int, int]:
+    """Patches along mel bins and along time, (f_dim, t_dim). There is no padding: an incomplete patch is left out.
+
+    Args:
+        patch: mel bins and frames.
+        stride: mel bins and frames.
+        input_shape: frames and mel bins.
+    """
+    n_frames, n_mels = input_shape
+    assert patch[0] <= n_mels and patch[1] <= n_frames
+    return (n_mels - patch[0]) // stride[0] + 1, (n_frames - patch[1]) // stride[1] + 1
 
 
 class PatchEmbed(nn.Module):
@@ -54,33 +63,94 @@ class PatchEmbed(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
-class SSAST(nn.Module):
+class Encoder(nn.Module):
+    """Spectrogram in, normalised tokens out: what pre-training and classification share.
+
+    Subclasses build it and their own layers on the meta device, as torch's constructors would draw from the global
+    generator, and then call `materialise`.
+
+    Args:
+        size: name in `SIZES`.
+        patch: mel bins and frames.
+        stride: mel bins and frames.
+        input_shape: frames T and mel bins F.
+    """
+
+    def __init__(
+        self, size: str, patch: tuple[int, int], stride: tuple[int, int], input_shape: tuple[int, int]
+    ) -> None:
+        super().__init__()
+        dim, depth, n_heads, self.class_tokens = SIZES[size]
+        self.input_shape = input_shape
+        self.grid = grid(patch, stride, input_shape)
+        self.activation_checkpointing = False  # on: blocks are computed again in the backward pass, not kept
+        self.patch_embed = PatchEmbed(dim, patch, stride)
+        self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
+        self.dist_token = nn.Parameter(torch.empty(1, 1, dim)) if self.class_tokens == 2 else None
+        self.pos_embed = nn.Parameter(torch.empty(1, self.class_tokens + self.grid[0] * self.grid[1], dim))
+        self.blocks = nn.ModuleList(Block(dim, n_heads, BACKBONE_EPS) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim, eps=BACKBONE_EPS)
+
+    def encode(self, patches: Tensor, positions: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Class tokens and embedded patches through all blocks.
+
+        Args:
+            patches: [B, n, D], without positions.
+            positions: of the class tokens and these patches, [1, class_tokens + n, D].
+            visible: which patches take part, [B, n]; None for all.
+
+        Returns:
+            Tokens after the final norm, [B, class_tokens + n, D], class tokens first.
+        """
+        class_tokens = [token for token in (self.cls_token, self.dist_token) if token is not None]
+        x = torch.cat([*(token.expand(len(patches), -1, -1) for token in class_tokens), patches], dim=1) + positions
+        if visible is not None:
+            visible = F.pad(visible, (self.class_tokens, 0), value=True)
+        for block in self.blocks:
+            if self.activation_checkpointing and self.training:
+                x = checkpoint(block, x, visible, use_reentrant=False)
+            else:
+                x = block(x, visible)
+        return self.norm(x)
+
+    def materialise(self, generator: torch.Generator, default_init: Sequence[nn.Module]) -> None:
+        """Weights as the original: N(0, 0.02) matrices, tokens and positions, zero biases, norms at identity.
+
+        Args:
+            generator: source of the weights; global random state is neither used nor changed.
+            default_init: layers drawn by torch's rule instead, uniform within 1/sqrt(fan-in); as is the patch kernel.
+        """
+        self.to_empty(device="cpu")
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if parameter.ndim > 1:
+                    nn.init.normal_(parameter, std=0.02, generator=generator)
+                else:
+                    nn.init.constant_(parameter, float(name.endswith("weight")))
+            for layer in (self.patch_embed.proj, *default_init):
+                assert isinstance(layer, nn.Linear | nn.Conv2d)
+                bound = layer.weight[0].numel() ** -0.5
+                for parameter in layer.parameters():
+                    nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+
+class SSAST(Encoder, Classifier):
     """Normalised log-mel spectrograms in, logits out.
 
     Args:
         net: size, patch, stride, length and pooling.
         n_mels: mel bins F of the input.
         n_classes: number of logits C.
-        generator: source of the initial weights; global random state is neither used nor changed.
+        generator: source of the initial weights.
     """
 
     def __init__(self, net: Ssast, n_mels: int, n_classes: int, generator: torch.Generator) -> None:
-        super().__init__()
-        size = SIZES[net.size]
-        f_dim, t_dim = grid(net, n_mels)
-        self.input_shape = (net.n_frames, n_mels)
+        dim = SIZES[net.size].dim
+        with torch.device("meta"):
+            super().__init__(net.size, net.patch, net.stride, (net.n_frames, n_mels))
+            self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, n_classes))
         self.pooling = net.pooling
-        self.class_tokens = size.class_tokens
-        with torch.device("meta"):  # shapes only: torch's constructors would draw from the global generator
-            self.patch_embed = PatchEmbed(size.dim, net.patch, net.stride)
-            self.cls_token = nn.Parameter(torch.empty(1, 1, size.dim))
-            self.dist_token = nn.Parameter(torch.empty(1, 1, size.dim)) if size.class_tokens == 2 else None
-            self.pos_embed = nn.Parameter(torch.empty(1, size.class_tokens + f_dim * t_dim, size.dim))
-            self.blocks = nn.ModuleList(Block(size.dim, size.n_heads, BACKBONE_EPS) for _ in range(size.depth))
-            self.norm = nn.LayerNorm(size.dim, eps=BACKBONE_EPS)
-            self.head = nn.Sequential(nn.LayerNorm(size.dim), nn.Linear(size.dim, n_classes))
-        self.to_empty(device="cpu")
-        self._initialise(generator)
+        self.materialise(generator, [self.head[1]])
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of a batch.
@@ -92,88 +162,31 @@ class SSAST(nn.Module):
             Logits [B, C]; their sigmoid or softmax is the score, according to the loss trained with.
         """
         assert x.shape[1:] == self.input_shape, f"input {tuple(x.shape)}, expected [B, T, F] with {self.input_shape}"
-        x = self.patch_embed(x)  # [B, f_dim * t_dim, D]
-        tokens = [token.expand(len(x), -1, -1) for token in (self.cls_token, self.dist_token) if token is not None]
-        x = torch.cat([*tokens, x], dim=1) + self.pos_embed  # [B, N, D], class tokens first
-        for block in self.blocks:
-            x = block(x)
-        x = self.norm(x)
+        x = self.encode(self.patch_embed(x), self.pos_embed)
         x = x[:, self.class_tokens :] if self.pooling == "mean" else x[:, : self.class_tokens]
         return self.head(x.mean(dim=1))
 
-    @torch.no_grad()
-    def _initialise(self, generator: torch.Generator) -> None:
-        """As the original: N(0, 0.02) matrices, tokens and positions; torch's default for patch kernel and head."""
-        for name, parameter in self.named_parameters():
-            if parameter.ndim > 1:
-                nn.init.normal_(parameter, std=0.02, generator=generator)
-            else:
-                nn.init.constant_(parameter, float(name.endswith("weight")))  # norms start as identity, biases at 0
-        linear = self.head[1]
-        assert isinstance(linear, nn.Linear)
-        for layer in (self.patch_embed.proj, linear):
-            bound = layer.weight[0].numel() ** -0.5
-            for parameter in layer.parameters():
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+    def layers_above(self, name: str) -> int:
+        """How many layers there are above a parameter's: final norm and head are the uppermost, then the blocks.
 
-
-def is_head(name: str) -> bool:
-    """Whether a parameter of this name belongs to the classification head."""
-    return name.startswith("head.")
-
-
-def layer_of(name: str, depth: int) -> int:
-    """The layer a parameter belongs to, for learning rates that decay with depth.
-
-    Args:
-        name: the parameter's name in the model.
-        depth: number of blocks.
-
-    Returns:
-        0 for patch embedding, class tokens and positions, i + 1 for block i, depth + 1 for final norm and head.
-    """
-    part, _, rest = name.partition(".")
-    if part in ("patch_embed", "cls_token", "dist_token", "pos_embed"):
+        Args:
+            name: the parameter's name in the model. Patch embedding, class tokens and positions are the lowest layer.
+        """
+        part, _, rest = name.partition(".")
+        if part == "blocks":
+            return len(self.blocks) - int(rest.partition(".")[0])
+        if part in ("patch_embed", "cls_token", "dist_token", "pos_embed"):
+            return len(self.blocks) + 1
+        assert part in ("norm", "head"), f"no layer is known for parameter {name!r}"
         return 0
-    if part == "blocks":
-        return int(rest.partition(".")[0]) + 1
-    assert part in ("norm", "head"), f"no layer is known for parameter {name!r}"
-    return depth + 1
 
-
-class ParameterCounts(TypedDict):
-    """How many parameters a model has, in two ways of counting."""
-
-    total: int
-    original: int
-    note: str
-
-
-def parameter_counts(model: SSAST) -> ParameterCounts:
-    """Count a model's parameters.
-
-    Returns:
-        `total`, all of which are used and trained; `original`, the figure that SSAST's own code prints for the same
-        model, as it carries along DeiT's unused classifiers, one a class token; `note`, a sentence for the log.
-    """
-    total = sum(parameter.numel() for parameter in model.parameters())
-    unused = model.class_tokens * (model.cls_token.shape[-1] + 1) * DEIT_CLASSES
-    note = (
-        f"{total:,} parameters, all used; the original code counts {total + unused:,} because it includes "
-        f"{model.class_tokens} unused DeiT classifier head(s) of 1000 classes"
-    )
-    return ParameterCounts(total=total, original=total + unused, note=note)
-
-
-def flops_per_clip(net: Ssast, n_mels: int, n_classes: int) -> int:
-    """Floating point operations of one clip's forward pass; a step of training costs about three times as many.
-
-    Counted are the matrix products (patch projection, queries/keys/values, both attention products, output
-    projection, MLP, classifier), a multiply-add as two operations. Norms, softmax, GELU and sums are left out.
-    """
-    dim, depth, _, class_tokens = SIZES[net.size]
-    f_dim, t_dim = grid(net, n_mels)
-    n_patches = f_dim * t_dim
-    n = n_patches + class_tokens
-    block = n * dim * (3 * dim + dim + 2 * 4 * dim) + 2 * n * n * dim
-    return 2 * (n_patches * dim * net.patch[0] * net.patch[1] + depth * block + dim * n_classes)
+    def parameter_counts(self) -> ParameterCounts:
+        """Count the parameters; the original code counts DeiT's unused classifiers too, one a class token."""
+        counts = super().parameter_counts()
+        unused = self.class_tokens * (self.cls_token.shape[-1] + 1) * DEIT_CLASSES
+        counts["original"] = counts["total"] + unused
+        counts["note"] += (
+            f"; the original code counts {counts['original']:,} because it includes {self.class_tokens} unused DeiT "
+            "classifier head(s) of 1000 classes"
+        )
+        return counts

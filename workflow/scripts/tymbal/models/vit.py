@@ -22,12 +22,13 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Tokens [B, N, D] in, tokens [B, N, D] out."""
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Tokens [B, N, D] in, tokens [B, N, D] out; where `visible` [B, N] is false, nobody looks at a token."""
         b, n, d = x.shape
         qkv = self.qkv(x).view(b, n, 3, self.n_heads, d // self.n_heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each [B, H, N, D/H]
-        x = F.scaled_dot_product_attention(q, k, v)  # [B, H, N, D/H], scale 1/sqrt(D/H)
+        mask = None if visible is None else visible[:, None, None, :]
+        x = F.scaled_dot_product_attention(q, k, v, mask)  # [B, H, N, D/H], scale 1/sqrt(D/H)
         return self.proj(x.transpose(1, 2).reshape(b, n, d))
 
 
@@ -60,7 +61,7 @@ class Block(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=eps)
         self.mlp = Mlp(dim)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Tokens [B, N, D] in, tokens [B, N, D] out."""
-        x = x + self.attn(self.norm1(x))
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
+        """Tokens [B, N, D] in, tokens [B, N, D] out; where `visible` [B, N] is false, nobody looks at a token."""
+        x = x + self.attn(self.norm1(x), visible)
         return x + self.mlp(self.norm2(x))

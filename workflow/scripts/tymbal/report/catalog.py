@@ -14,12 +14,13 @@ class FigureKind:
     Args:
         title: short.
         caption: what is shown, of which clips, what a line or band means.
-        scope: drawn once a data set, or once for every model on it.
+        scope: drawn once a data set; once for every model on it; once a data set on which models differ in nothing but
+            the share of labels they train on; or once a pre-training.
     """
 
     title: str
     caption: str
-    scope: Literal["dataset", "model"]
+    scope: Literal["dataset", "model", "labels", "pretraining"]
 
 
 FIGURES = {
@@ -65,5 +66,27 @@ FIGURES = {
         "Each dot is one fold, the line is the share aimed for. n is the number of positive clips in the data set. "
         "All clips of a group are in one part, so rare classes cannot always meet the target.",
         scope="dataset",
+    ),
+    "label-share": FigureKind(
+        title="How many labels it takes",
+        caption="Scores of test clips against the share of the training clips that was used, with their labels, to "
+        "train the classifier; a line joins models that differ in nothing else. Large dots are means over runs, small "
+        "dots the runs. Whole groups of clips are taken, smaller subsets are within larger ones, and validation clips "
+        "are always all used. Pre-training sees all clips of its corpus, without labels, whatever the share.",
+        scope="labels",
+    ),
+    "pretext-curves": FigureKind(
+        title="Curves of the pretext task",
+        caption="On training clips (grey, mean since the check before) and on recordings of the corpus that are held "
+        "out (blue), with the same masks at every check. Thin lines are single runs (a corpus and a seed each), thick "
+        "lines their mean while all of them go on; a dot marks the check whose weights were kept.",
+        scope="pretraining",
+    ),
+    "reconstructions": FigureKind(
+        title="What it makes of masked clips",
+        caption="Clips of held-out recordings of the corpus, of the first run: log-mel spectrogram; what the encoder "
+        "is shown; and what it fills in. An encoder that only tells patches apart fills in nothing: in each place "
+        "stands the masked patch of the clip that it takes for the one hidden there.",
+        scope="pretraining",
     ),
 }

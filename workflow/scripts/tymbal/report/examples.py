@@ -1,4 +1,4 @@
-"""The figure of example clips: spectrograms with truth and scores."""
+"""The figures that show clips: spectrograms with truth and scores, and what pre-training makes of them."""
 
 import math
 from collections.abc import Mapping
@@ -27,6 +27,18 @@ class Examples:
     frame_shift_s: float
 
 
+@dataclass(frozen=True)
+class Reconstructions:
+    """A few held-out clips of a corpus; see `tymbal.pretrain.examples`."""
+
+    fbank: np.ndarray  # [K, T, F]
+    masked: np.ndarray  # [K, T, F] bool: hidden from the encoder
+    filled: np.ndarray  # [K, T, F], what it makes of it
+    n_frames: np.ndarray  # [K]
+    clip_id: np.ndarray  # [K]
+    frame_shift_s: float
+
+
 def examples(clips: Examples, figure: Figure, labels: Mapping[str, str]) -> Figure:
     """Spectrograms with the scores of the classes tagged and of the best others."""
     n_columns = min(2, len(clips.clip_id))
@@ -47,6 +59,28 @@ def examples(clips: Examples, figure: Figure, labels: Mapping[str, str]) -> Figu
         if not clips.label[k].any():
             spectrogram.set_title("no tag", loc="right", color=MUTED, fontsize=8.5)
         _score_bars(bars, clips.score[k], clips.label[k], list(labels.values()))
+    return figure
+
+
+def reconstructions(clips: Reconstructions, figure: Figure, labels: Mapping[str, str]) -> Figure:
+    """A row a clip: spectrogram, what the encoder sees of it, what it fills in."""
+    n_clips = len(clips.clip_id)
+    figure.set_size_inches(WIDTH, 0.4 + 1.6 * n_clips)
+    grid = figure.subplots(n_clips, 3, squeeze=False, sharey=True, gridspec_kw={"wspace": 0.08})
+    frames = [x[:n].astype(np.float32) for x, n in zip(clips.fbank, clips.n_frames, strict=True)]
+    floor, top = np.percentile(np.concatenate(frames), [1, 99.7])
+    for k, (row, spectrogram) in enumerate(zip(grid, frames, strict=True)):
+        n = len(spectrogram)
+        seen = np.where(clips.masked[k, :n], np.nan, spectrogram)
+        for axes, picture in zip(row, (spectrogram, seen, clips.filled[k, :n].astype(np.float32)), strict=True):
+            _show(axes, picture, floor, top, n * clips.frame_shift_s)
+            axes.set_ylabel("")
+        row[0].set_title(_shorten(str(clips.clip_id[k]), 40), fontsize=8.5)
+        row[0].set_ylabel("mel bin")
+    for axes, title in zip(grid[0], ("", "shown", "filled in"), strict=True):
+        axes.set_title(title, loc="right", color=MUTED, fontsize=8.5)
+    for axes in grid[-1]:
+        axes.set_xlabel("time (s)")
     return figure
 
 

@@ -1,7 +1,7 @@
 """The figures of the catalogue, one function each: summary tables in, a figure out.
 
-A function draws into the figure it is given, from the rows of one data set or one model, and returns it. Labels hold
-the printed form of each class in class order, see `tymbal.report.style.printable`.
+A function draws into the figure it is given, from the rows about its subject, and returns it. Labels hold the printed
+form of each class in class order, see `tymbal.report.style.printable`; about a pre-training they are empty.
 """
 
 import math
@@ -20,7 +20,8 @@ from matplotlib.ticker import MaxNLocator
 from tymbal.evaluate.tables import read_table, rows_of
 from tymbal.files import atomic
 from tymbal.folds import ALL
-from tymbal.report.examples import Examples, examples
+from tymbal.report.curves import label_share, pretext_curves, training_curves
+from tymbal.report.examples import Examples, Reconstructions, examples, reconstructions
 from tymbal.report.style import (
     BLUE,
     FAINT,
@@ -38,26 +39,30 @@ Labels = Mapping[str, str]
 TICKS = [0, 0.25, 0.5, 0.75, 1]
 
 
-def draw(key: str, summary: Path, dataset: str, model: str | None, out: Path) -> None:
+def draw(key: str, summary: Path, subject: Mapping[str, str], arrays: Path | None, out: Path) -> None:
     """Draw one figure of the catalogue and save it as SVG; the same tables give the same bytes.
 
     Args:
         key: in `tymbal.report.catalog.FIGURES`.
         summary: folder of the summary tables.
-        dataset: whose rows are drawn.
-        model: likewise; None for a figure about the data set alone.
+        subject: whose rows are drawn, by column: `dataset`, `dataset` and `model`, or `ssl`.
+        arrays: clips with features, of a figure that shows them (NPZ).
         out: the file.
     """
-    classes = class_order(rows_of(read_table(summary / "balance.csv"), dataset, None))
+    classes: list[str] = []
+    if "dataset" in subject:
+        classes = class_order(rows_of(read_table(summary / "balance.csv"), {"dataset": subject["dataset"]}))
     sources, plot = PLOTS[key]
-    if sources == EXAMPLES:
-        with np.load(summary / "examples" / dataset / f"{model}.npz") as file:
-            clips = Examples(**file)
-        data: list[Any] = [clips]
-        families = fonts_for([*classes, *clips.clip_id])
-    else:
-        data = [rows_of(read_table(summary / f"{source}.csv"), dataset, model) for source in sources]
+    data: list[Any]
+    if isinstance(sources, tuple):
+        data = [rows_of(read_table(summary / f"{source}.csv"), subject) for source in sources]
         families = fonts_for(classes)
+    else:
+        assert arrays is not None
+        with np.load(arrays) as file:
+            clips = sources(**file)
+        data = [clips]
+        families = fonts_for([*classes, *clips.clip_id])
     with style(families):
         figure = plot(*data, Figure(), printable(classes, families))
         with atomic(out) as partial:
@@ -67,35 +72,6 @@ def draw(key: str, summary: Path, dataset: str, model: str | None, out: Path) ->
 def class_order(balance: pd.DataFrame) -> list[str]:
     """The classes of a data set, in class order."""
     return [name for name in balance["class"].unique() if name != ALL]
-
-
-def training_curves(curves: pd.DataFrame, figure: Figure, labels: Labels) -> Figure:
-    """Loss and validation mAP by epoch: a thin line a run, thick ones for the mean, a dot at each kept epoch."""
-    figure.set_size_inches(WIDTH, 3.2)
-    loss, score = figure.subplots(1, 2, gridspec_kw={"wspace": 0.06})
-    _line_per_run(loss, curves, "train_loss", MUTED, "training")
-    _line_per_run(loss, curves, "val_loss", BLUE, "validation")
-    loss.set(title="Loss", ylim=(0, None))
-    _line_per_run(score, curves, "val_mAP", BLUE, "validation")
-    score.set(title="Validation mAP, macro", ylim=(0, 1.02))
-    for axes in (loss, score):
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.margins(x=0.03)
-    loss.legend(loc="best")
-    return figure
-
-
-def _line_per_run(axes: Axes, curves: pd.DataFrame, column: str, colour: str, label: str) -> None:
-    runs = curves.pivot_table(index="epoch", columns=["fold", "seed"], values=column)  # [epochs, runs]
-    if runs.shape[1] > 1:
-        axes.plot(runs.index, runs, color=colour, linewidth=0.7, alpha=0.4)
-    together = runs.dropna()
-    marker = "o" if len(together) == 1 else None  # a line needs two epochs
-    axes.plot(together.index, together.mean(axis=1), color=colour, label=label, marker=marker, markersize=4)
-    if column != "train_loss":
-        kept = curves[curves["best"] == 1]
-        axes.plot(kept["epoch"], kept[column], "o", color="white", markeredgecolor=colour, markersize=5)
 
 
 def per_class_ap(metrics: pd.DataFrame, figure: Figure, labels: Labels) -> Figure:
@@ -252,14 +228,15 @@ def class_shares(balance: pd.DataFrame, figure: Figure, labels: Labels) -> Figur
     return figure
 
 
-EXAMPLES = ("examples",)  # arrays, not a table
-
-# Key in the catalogue -> the tables it reads, and how it is drawn.
-PLOTS: dict[str, tuple[tuple[str, ...], Callable[..., Figure]]] = {
+# Key in the catalogue -> the tables or the arrays it reads, and how it is drawn.
+PLOTS: dict[str, tuple[tuple[str, ...] | type[Examples] | type[Reconstructions], Callable[..., Figure]]] = {
     "training-curves": (("curves",), training_curves),
     "per-class-ap": (("metrics",), per_class_ap),
     "pr-curves": (("pr_curves",), pr_curves),
     "confusion": (("confusion", "metrics"), confusion),
-    "examples": (EXAMPLES, examples),
+    "examples": (Examples, examples),
     "class-shares": (("balance",), class_shares),
+    "label-share": (("metrics", "runs"), label_share),
+    "pretext-curves": (("pretext_curves",), pretext_curves),
+    "reconstructions": (Reconstructions, reconstructions),
 }

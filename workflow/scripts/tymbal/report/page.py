@@ -19,6 +19,7 @@ from tymbal.folds import ALL
 from tymbal.questions import kept_apart
 from tymbal.report.catalog import FIGURES
 from tymbal.report.data_sections import audit_section, ingest_section, texts
+from tymbal.report.model_sections import paired_section, pretraining_sections, span, start_of
 from tymbal.report.style import web_font
 
 # What is told first: title, metric, and what it says. A metric that a task does not have is left out.
@@ -39,18 +40,15 @@ PER_RUN = {
     "recall_macro": "Recall",
 }
 PER_CLASS = {"AP": "AP", "AUC": "AUC", "dprime": "d′", "precision": "Precision", "recall": "Recall"}
-
-
-TABLES = ("metrics", "balance", "runs", "audit", "near_copies", "ingest", "quarantine")
+PER_DATASET = ("metrics", "balance", "runs", "audit", "near_copies", "ingest", "quarantine", "paired")
 
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure to put into the page; `model` is None for one about the data set."""
+    """A figure to put into the page, and what it is about (see `tymbal.runs.PlannedFigure`)."""
 
-    dataset: str
-    model: str | None
     key: str
+    subject: Mapping[str, str]
     path: Path
 
 
@@ -79,12 +77,27 @@ def write_page(summary: Path, figures: Sequence[PageFigure], splits: Mapping[str
         splits: the split of each data set, which says what its scores mean.
         out: the page.
     """
-    tables = {name: read_table(summary / f"{name}.csv") for name in TABLES}
+    tables = {name: read_table(summary / f"{name}.csv") for name in PER_DATASET}
     metrics, runs = tables["metrics"], tables["runs"]
+    pretraining = read_table(summary / "pretraining.csv")
+    pretrainings = pretraining_sections(pretraining, read_table(summary / "corpora.csv"), runs)
+    for section in pretrainings:
+        section["figures"] = _embed(figures, {"ssl": section["name"]})
     datasets: list[dict[str, Any]] = []
     for dataset, split in splits.items():
-        models = dict.fromkeys(metrics.loc[metrics["dataset"] == dataset, "model"])
-        mine = {name: rows_of(table, dataset, None) for name, table in tables.items()}
+        mine = {name: rows_of(table, {"dataset": dataset}) for name, table in tables.items()}
+        models = []
+        for model in dict.fromkeys(mine["metrics"]["model"]):
+            records = rows_of(mine["runs"], {"model": model}).sort_values(["fold", "seed"])
+            models.append(
+                {
+                    "name": model,
+                    **_results(rows_of(mine["metrics"], {"model": model})),
+                    "origin": start_of(records),
+                    "runs": records.to_dict("records"),
+                    "figures": _embed(figures, {"dataset": dataset, "model": model}),
+                }
+            )
         datasets.append(
             {
                 "name": dataset,
@@ -94,16 +107,9 @@ def write_page(summary: Path, figures: Sequence[PageFigure], splits: Mapping[str
                 "group": split.group,
                 "audit": audit_section(mine["audit"], mine["near_copies"], split.group),
                 "ingest": ingest_section(mine["ingest"], mine["quarantine"]),
-                "figures": _embed(figure for figure in figures if (figure.dataset, figure.model) == (dataset, None)),
-                "models": [
-                    {
-                        "name": model,
-                        **_results(rows_of(metrics, dataset, model)),
-                        "runs": rows_of(runs, dataset, model).sort_values(["fold", "seed"]).to_dict("records"),
-                        "figures": _embed(f for f in figures if (f.dataset, f.model) == (dataset, model)),
-                    }
-                    for model in models
-                ],
+                "figures": _embed(figures, {"dataset": dataset}),
+                "paired": paired_section(mine["paired"], mine["runs"]),
+                "models": models,
             }
         )
     environment = Environment(
@@ -113,10 +119,11 @@ def write_page(summary: Path, figures: Sequence[PageFigure], splits: Mapping[str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"decimals": _decimals, "thousands": _thousands, "duration": _duration}
+    environment.filters |= {"decimals": _decimals, "thousands": _thousands, "duration": _duration, "signed": _signed}
     sections = [dataset[key] for dataset in datasets for key in ("audit", "ingest")]
     page = environment.get_template("report.html.j2").render(
         datasets=datasets,
+        pretrainings=pretrainings,
         n_runs=len(runs),
         version=tymbal.__version__,
         per_class=PER_CLASS,
@@ -137,12 +144,12 @@ def _results(metrics: pd.DataFrame) -> dict[str, object]:
             for metric, (title, meaning) in HEADLINES.items()
             if metric in by_metric
         },
-        "evaluable": _range(evaluable),
+        "evaluable": span(evaluable),
         "n_classes": len(classes),
         "n_runs": len(evaluable),
         "n_folds": overall["fold"].nunique(),
         "n_seeds": overall["seed"].nunique(),
-        "n_clips": _range(by_metric["mAP_macro"]["n_clips"]),
+        "n_clips": span(by_metric["mAP_macro"]["n_clips"]),
         "target_rule": metrics["target_rule"].iloc[0],
         "target_meaning": MEANING[metrics["target_rule"].iloc[0]],
         "threshold": metrics["threshold"].iloc[0],
@@ -200,28 +207,27 @@ def _parts(balance: pd.DataFrame) -> list[tuple[str, str, str]]:
     sizes = balance[balance["class"] == ALL]
     titles = {"train": "Training", "val": "Validation", "test": "Test"}
     parts = ((title, sizes[sizes["part"] == part]) for part, title in titles.items())
-    return [(title, _range(rows["n_clips"]), _range(rows["n_groups"])) for title, rows in parts]
+    return [(title, span(rows["n_clips"]), span(rows["n_groups"])) for title, rows in parts]
 
 
-def _embed(figures: Iterable[PageFigure]) -> list[dict[str, object]]:
-    """Figures as data addresses. As images, not inline, because the names inside one SVG recur in the next."""
+def _embed(figures: Iterable[PageFigure], subject: Mapping[str, str]) -> list[dict[str, object]]:
+    """Figures about a subject as data addresses. As images, as names inside one SVG recur in the next."""
     return [
         {
             "kind": FIGURES[figure.key],
             "data": "data:image/svg+xml;base64," + base64.b64encode(figure.path.read_bytes()).decode(),
         }
         for figure in figures
+        if figure.subject == subject
     ]
-
-
-def _range(values: "pd.Series[int]") -> str:
-    """All values the same: that one; otherwise the smallest and the largest."""
-    low, high = int(values.min()), int(values.max())
-    return _thousands(low) if low == high else f"{_thousands(low)}–{_thousands(high)}"
 
 
 def _decimals(value: float | None, digits: int = 3) -> str:
     return "–" if value is None or pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def _signed(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:+.3f}".replace("-", "−")
 
 
 def _thousands(value: float) -> str:

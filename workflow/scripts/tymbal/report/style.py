@@ -22,8 +22,10 @@ MUTED = "#64707d"  # secondary text
 FAINT = "#dfe4e9"  # grid
 BLUE = "#0072b2"  # the two colours of data, from Okabe and Ito's palette
 ORANGE = "#d55e00"
+SERIES = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", MUTED)  # of lines of several models, likewise
 HEAT = LinearSegmentedColormap.from_list("heat", ["#ffffff", "#cfe3f1", "#6aaed6", "#0072b2", "#053a5c"])
-SPECTROGRAM = mpl.colormaps["magma"].resampled(64)  # few levels: the pictures in a page stay small
+# Few levels: the pictures in a page stay small. NaN is what is hidden.
+SPECTROGRAM = mpl.colormaps["magma"].resampled(64).with_extremes(bad=FAINT)
 
 WIDTH = 9.6  # inches; the page shows figures at their own size or smaller
 

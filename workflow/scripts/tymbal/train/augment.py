@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tymbal.config import Augment
+from tymbal.config.models import Augment
 from tymbal.norm import Scale
 
 

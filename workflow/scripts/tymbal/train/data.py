@@ -27,6 +27,7 @@ class Batch(NamedTuple):
     x: Tensor  # [B, T, F]
     n_frames: Tensor  # [B], true frames
     y: Tensor  # [B, C], soft labels
+    full: bool = False  # no clip is padded; known without asking the device
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class ClipSet:
         n_frames: length that the model sees; longer clips are cut, shorter ones padded.
         scale: normalisation and the value of padding.
         device: where batches go.
+        trim: a batch whose clips are all shorter than `n_frames` is only as long as the longest of them, in whole
+            multiples of so many frames; None keeps the length.
     """
 
     store: FeatureStore
@@ -48,41 +51,57 @@ class ClipSet:
     n_frames: int
     scale: Scale
     device: torch.device
+    trim: int | None = None
 
     @cached_property
     def places(self) -> Places:
         """Where the clips are in the store."""
         return self.store.where(self.clip_ids)
 
-    def batches(self, windows: Sequence[np.ndarray], batch_size: int) -> Iterator[Batch]:
+    def batches(
+        self, windows: Sequence[np.ndarray], batch_size: int, rng: np.random.Generator | None = None
+    ) -> Iterator[Batch]:
         """Batches of the clips at the positions in `windows`, one after the other.
 
         The next batch is read while one is used. If there are several windows, the system is asked to read the clips
         of the next one from the disk, in the order of the files, when one is begun.
+
+        Args:
+            windows: positions of clips, in the order of reading.
+            batch_size: clips in a batch; the last may have fewer.
+            rng: where longer clips are cut at random; None cuts them at the end.
         """
         order = np.concatenate(windows)
-        chunks = [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
+        surplus = np.maximum(self.places.n_frames[order] - self.n_frames, 0)
+        first = np.zeros(len(order), dtype=np.int64) if rng is None else rng.integers(surplus, endpoint=True)
+        starts = range(0, len(order), batch_size)
+        chunks = [(order[i : i + batch_size], first[i : i + batch_size]) for i in starts]
         begins = np.cumsum([0, *map(len, windows[:-1])]) // batch_size  # chunk in which each window begins
         due = np.append(0, begins[:-1])  # and the chunk at which it is asked for
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as scout:
-            ahead = reader.submit(self._read, chunks[0])
+            ahead = reader.submit(self._read, *chunks[0])
             for i in range(len(chunks)):
                 for k in np.flatnonzero(due == i).tolist() if len(windows) > 1 else ():
                     scout.submit(self._read_ahead, windows[k])
                 batch = ahead.result()
                 if i + 1 < len(chunks):
-                    ahead = reader.submit(self._read, chunks[i + 1])
+                    ahead = reader.submit(self._read, *chunks[i + 1])
                 yield batch
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """All clips once, as listed."""
         return self.batches([np.arange(len(self.clip_ids))], batch_size)
 
-    def _read(self, chunk: np.ndarray) -> Batch:
+    def _read(self, chunk: np.ndarray, first: np.ndarray) -> Batch:
         ids = [self.clip_ids[i] for i in chunk]
-        x, n_frames = self.store.batch(ids, self.n_frames, self.scale.mean, self.scale.std, self.scale.pad)
+        length = self.n_frames
+        if self.trim is not None:
+            longest = int(self.places.n_frames[chunk].max())
+            length = max(self.trim, min(length, longest) // self.trim * self.trim)
+        x, n_frames = self.store.batch(ids, length, self.scale.mean, self.scale.std, self.scale.pad, first.tolist())
         y = torch.from_numpy(self.labels[chunk])
-        return Batch(x.to(self.device), n_frames.to(self.device), y.to(self.device))
+        full = bool((n_frames == length).all())
+        return Batch(x.to(self.device), n_frames.to(self.device), y.to(self.device), full)
 
     def _read_ahead(self, window: np.ndarray) -> None:
         self.store.read_ahead([self.clip_ids[i] for i in window])
@@ -113,11 +132,16 @@ def epoch_order(clips: ClipSet, sampling: Literal["none", "balanced"], seed: int
         positive = clips.labels > 0
         weight = positive @ (1 / np.maximum(positive.sum(axis=0), 1))
         order = rng.choice(n, size=n, p=weight / weight.sum())
-    frames = np.bincount(clips.places.shard, weights=clips.places.n_frames)  # of each shard
+    return in_windows(clips.places, order, rng)
+
+
+def in_windows(places: Places, order: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Cut an epoch's positions, in random order, into windows of whole files, in random order."""
+    frames = np.bincount(places.shard, weights=places.n_frames)  # of each shard
     shards = rng.permutation(len(frames))
     window_of = np.empty(len(frames), dtype=np.int64)
     window_of[shards] = (np.cumsum(frames[shards]) - frames[shards]) // WINDOW_FRAMES
-    window = window_of[clips.places.shard[order]]
+    window = window_of[places.shard[order]]
     by_window = np.argsort(window, kind="stable")
     return np.split(order[by_window], np.flatnonzero(np.diff(window[by_window])) + 1)
 

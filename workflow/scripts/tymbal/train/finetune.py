@@ -1,4 +1,4 @@
-"""Fine-tune a spectrogram transformer on the training clips of one fold; the validation clips choose the epoch."""
+"""Fine-tune a classifier on the training clips of one fold; the validation clips choose the epoch."""
 
 import dataclasses
 import logging
@@ -12,7 +12,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from tymbal.config import Model, TargetRule
+from tymbal.config import TargetRule
+from tymbal.config.models import Model, Ssast
 from tymbal.devices import autocast_dtype, peak_memory_mb
 from tymbal.errors import InputError
 from tymbal.evaluate.metrics import evaluate, headline
@@ -21,9 +22,11 @@ from tymbal.files import fingerprint, sha256, write_json
 from tymbal.folds import clip_ids, read_folds
 from tymbal.inference import mean_loss, predict, scores
 from tymbal.ingest.manifest import class_names, labels, read_manifest
+from tymbal.models.build import build
 from tymbal.models.card import ModelCard, save_model
-from tymbal.models.checkpoints import load_ssast
-from tymbal.models.ssast import SIZES, SSAST, parameter_counts
+from tymbal.models.checkpoints import load_start
+from tymbal.models.classifier import Classifier
+from tymbal.models.ssast import SSAST
 from tymbal.norm import NormStats, Scale
 from tymbal.provenance import environment, now
 from tymbal.runs import Run
@@ -33,7 +36,7 @@ from tymbal.tables import write_csv
 from tymbal.train.augment import augment
 from tymbal.train.data import Batch, ClipSet, check_lengths, epoch_order
 from tymbal.train.loop import Objective, fit
-from tymbal.train.optim import build_optimizer
+from tymbal.train.optim import build_optimizer, rate_factor
 from tymbal.train.resume import Checkpoints
 
 log = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ THRESHOLD = 0.5  # of precision and recall in the history; evaluation has its ow
 
 @dataclass(frozen=True)
 class Inputs:
-    """Files a training reads; `init` is an SSAST checkpoint, or None to start from scratch."""
+    """Files a training reads; `init` is a checkpoint, or None to start from scratch."""
 
     manifest: Path
     folds: Path
@@ -114,13 +117,16 @@ def finetune(
     check_lengths(store, ids["train"] + ids["val"], settings.net.n_frames, settings.long_clips)
 
     generator = torch.Generator().manual_seed(derive(run.seed, "init"))
-    model = SSAST(settings.net, store.state.n_mels, len(classes), generator)
+    model = build(settings.net, store.state.n_mels, len(classes), generator)
     start = None
     if inputs.init is not None:
-        start = load_ssast(inputs.init, model, settings.net, store.state.n_mels)
+        assert isinstance(model, SSAST) and isinstance(settings.net, Ssast), "other networks start from scratch"
+        start = load_start(inputs.init, model, settings.net, store.state)
         log.info("starting weights: %s", dataclasses.asdict(start))
+    if settings.train.freeze_encoder:
+        model.freeze_encoder()
     model.to(device)
-    counts = parameter_counts(model)
+    counts = model.parameter_counts()
     log.info("%s", counts["note"])
     dtype = autocast_dtype(settings.train.precision, device)
     log.info("training on %s in %s", device, dtype or torch.float32)
@@ -140,10 +146,17 @@ def finetune(
         "init": None if start is None else start.sha256,
         "code": code,
     }
-    optimizer = build_optimizer(model, settings.train.optimizer, SIZES[settings.net.size].depth)
+    optimizer = build_optimizer(model, settings.train.optimizer)
     checkpoints = Checkpoints(outputs.checkpoints, fingerprint(description))
     objective = _objective(model, train, val, classes, settings, target_rule, single_label, run.seed, dtype)
-    state = fit(model, objective, optimizer, settings.train, checkpoints, device, dtype)
+    steps_per_epoch = -(-objective.n_batches // settings.train.accumulate)
+
+    def rate(step: int, history: list[dict[str, Any]]) -> float:
+        factor = rate_factor(settings.train.schedule, step, steps_per_epoch, settings.train.epochs)
+        return settings.train.optimizer.lr * factor
+
+    patience = settings.train.early_stopping
+    state = fit(model, objective, optimizer, rate, settings.train, patience, checkpoints, device, dtype)
 
     card = ModelCard(
         net=settings.net.model_dump(mode="json"),
@@ -158,15 +171,16 @@ def finetune(
         provenance={**run._asdict(), "code": code, "fingerprint": checkpoints.fingerprint},
     )
     save_model(outputs.model, outputs.card, model, card)
-    history = pd.DataFrame(state.history)
-    history["best"] = (history["epoch"] == state.best_epoch).astype(int)
+    history = pd.DataFrame(state.history).rename(columns={"round": "epoch"}).drop(columns="step")
+    history.insert(2, "head_lr", history["lr"] * settings.train.optimizer.head_lr)
+    history["best"] = (history["epoch"] == state.best_round).astype(int)
     write_csv(history, outputs.history)
     write_json(
         outputs.run,
         {
             **description,
-            "best_epoch": state.best_epoch,
-            "epochs": state.epoch,
+            "best_epoch": state.best_round,
+            "epochs": state.round,
             "n_train": _size(train),
             "n_train_part": n_train_part,
             "n_val": _size(val),
@@ -209,7 +223,7 @@ def _clips(
 
 
 def _objective(
-    model: SSAST,
+    model: Classifier,
     train: ClipSet,
     val: ClipSet,
     classes: list[str],
@@ -222,14 +236,15 @@ def _objective(
     options = settings.train
 
     def batches(epoch: int) -> Iterator[Batch]:
+        torch.manual_seed(derive(seed, "dropout", epoch))  # dropout draws from nowhere else
         windows = epoch_order(train, options.sampling, seed, epoch)
         rng = np.random.default_rng(derive(seed, "augment", epoch))
-        for x, n_frames, y in train.batches(windows, options.batch_size):
-            x, y = augment(x, n_frames, y, options.augment, train.scale, rng)
-            yield Batch(x, n_frames, y)
+        for batch in train.batches(windows, options.batch_size):
+            x, y = augment(batch.x, batch.n_frames, batch.y, options.augment, train.scale, rng)
+            yield batch._replace(x=x, y=y)
 
-    def loss(batch: Batch) -> Tensor:
-        return mean_loss(model(batch.x).float(), batch.y, options.loss)
+    def loss(batch: Batch) -> dict[str, Tensor]:
+        return {"loss": mean_loss(model(batch.x).float(), batch.y, options.loss)}
 
     def validate() -> dict[str, Any]:
         logits = predict(model, val, options.batch_size, dtype)
@@ -239,10 +254,12 @@ def _objective(
         columns |= {"val_loss": value, "threshold": THRESHOLD}
         return columns
 
+    n_batches = -(-len(train.clip_ids) // options.batch_size)
     return Objective(
         batches=batches,
-        n_batches=-(-len(train.clip_ids) // options.batch_size),
-        n_clips=len(train.clip_ids),
+        rounds=options.epochs,
+        n_batches=n_batches,
+        n_batches_last=n_batches,
         loss=loss,
         validate=validate,
         select=f"val_{options.select_by}",
@@ -250,7 +267,7 @@ def _objective(
     )
 
 
-def _output_dtype(model: SSAST, clips: ClipSet, dtype: torch.dtype | None) -> str:
+def _output_dtype(model: Classifier, clips: ClipSet, dtype: torch.dtype | None) -> str:
     """What the model really computes in: asked of an output, because autocast is easily off without a sign."""
     with torch.inference_mode(), torch.autocast(clips.device.type, dtype=dtype, enabled=dtype is not None):
         return str(model(next(clips.in_order(1)).x).dtype).removeprefix("torch.")

@@ -11,34 +11,42 @@ import torch
 from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
-from tymbal.config import Training
+from tymbal.config.models import Training
 from tymbal.errors import InputError
 from tymbal.progress import Progress
 from tymbal.train.data import Batch
-from tymbal.train.optim import rate_factor, set_rate
+from tymbal.train.optim import set_rate
 from tymbal.train.resume import Checkpoints, State
 
 log = logging.getLogger(__name__)
+
+LOOK_EVERY = 100  # batches between looks at the loss, each of which waits for the device
 
 
 @dataclass(frozen=True)
 class Objective:
     """What is to be learnt, handed to the loop.
 
+    A training goes in rounds, counted from 1: stretches that end with validation and a checkpoint. In fine-tuning a
+    round is an epoch.
+
     Args:
-        batches: the augmented training batches of an epoch (counted from 1).
-        n_batches: how many there are in every epoch.
-        n_clips: clips in an epoch.
-        loss: the mean loss of a batch; calls the model.
+        batches: the training batches of a round.
+        rounds: how many rounds there are.
+        n_batches: how many batches a round has; the last may have fewer.
+        n_batches_last: how many the last has.
+        loss: means over a batch: `loss`, which is to be minimised, and what else the history should tell; calls the
+            model.
         validate: columns for the history, among them the one to select by.
-        select: column of the history that chooses the epoch.
+        select: column of the history that chooses the round.
         larger_is_better: its direction.
     """
 
     batches: Callable[[int], Iterator[Batch]]
+    rounds: int
     n_batches: int
-    n_clips: int
-    loss: Callable[[Batch], Tensor]
+    n_batches_last: int
+    loss: Callable[[Batch], dict[str, Tensor]]
     validate: Callable[[], dict[str, Any]]
     select: str
     larger_is_better: bool
@@ -48,27 +56,33 @@ def fit(
     model: nn.Module,
     objective: Objective,
     optimizer: torch.optim.Optimizer,
+    rate: Callable[[int, list[dict[str, Any]]], float],
     settings: Training,
+    patience: int | None,
     checkpoints: Checkpoints,
     device: torch.device,
     dtype: torch.dtype | None,
+    on_round: Callable[[dict[str, Any]], None] | None = None,
 ) -> State:
-    """Train, keep the best epoch, resume from a checkpoint if there is one.
+    """Train, keep the best round, resume from a checkpoint if there is one.
 
     A stopped and resumed training equals an undisturbed one bit for bit on the CPU: states are saved between
-    epochs, and every draw within an epoch depends on the seed and the epoch alone.
+    rounds, and every draw within a round depends on the seed and the round alone.
 
     Args:
-        model: on `device`; ends with the weights of the best epoch.
+        model: on `device`; ends with the weights of the best round.
         objective: data, loss and validation.
         optimizer: from `build_optimizer`.
-        settings: epochs, accumulation, schedule, early stopping.
+        rate: the learning rate at an optimiser step, counted from 0, given the history so far.
+        settings: accumulation and clipping.
+        patience: stop after so many rounds without a better one; None never does.
         checkpoints: where to save and from where to resume.
         device: CPU or CUDA.
         dtype: of autocast, None for float32.
+        on_round: told each new row of the history.
 
     Returns:
-        The final state; `history` has a row an epoch.
+        The final state; `history` has a row a round.
 
     Raises:
         InputError: the loss is not finite any more.
@@ -77,61 +91,76 @@ def fit(
     state = checkpoints.load(model, optimizer, device)
     if state.scaler:
         scaler.load_state_dict(state.scaler)
-    steps_per_epoch = math.ceil(objective.n_batches / settings.accumulate)
-    n_clips = objective.n_clips
-    progress = Progress("training", settings.epochs * n_clips, "clips", done=state.epoch * n_clips)
-    while state.epoch < settings.epochs and not _exhausted(state, settings.early_stopping):
+    steps_per_round = math.ceil(objective.n_batches / settings.accumulate)
+    n_all = (objective.rounds - 1) * objective.n_batches + objective.n_batches_last
+    progress = Progress("training", n_all, "batches", done=min(state.round * objective.n_batches, n_all))
+    while state.round < objective.rounds and not _exhausted(state, patience):
         started = time.monotonic()
-        epoch = state.epoch + 1
+        this = state.round + 1
+        n_batches = objective.n_batches_last if this == objective.rounds else objective.n_batches
         model.train()
-        total = torch.zeros((), dtype=torch.float64, device=device)
-        for i, batch in enumerate(objective.batches(epoch)):
+        totals: dict[str, Tensor] = {}
+        n_clips = 0
+        for i, batch in enumerate(objective.batches(this)):
             if i % settings.accumulate == 0:
-                window = min(settings.accumulate, objective.n_batches - i)  # the last may be shorter
-                step = (epoch - 1) * steps_per_epoch + i // settings.accumulate
-                rate = settings.optimizer.lr * rate_factor(settings.schedule, step, steps_per_epoch, settings.epochs)
-                set_rate(optimizer, rate)
+                window = min(settings.accumulate, n_batches - i)  # the last may be shorter
+                step = (this - 1) * steps_per_round + i // settings.accumulate
+                lr = rate(step, state.history)
+                set_rate(optimizer, lr)
                 optimizer.zero_grad(set_to_none=True)
             with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                loss = objective.loss(batch)
-            scaler.scale(loss / window).backward()
-            if (i + 1) % settings.accumulate == 0 or i + 1 == objective.n_batches:
+                losses = objective.loss(batch)
+            scaler.scale(losses["loss"] / window).backward()
+            if (i + 1) % settings.accumulate == 0 or i + 1 == n_batches:
+                if settings.clip_norm is not None:
+                    scaler.unscale_(optimizer)
+                    nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
                 scaler.step(optimizer)
                 scaler.update()
-            total += loss.detach() * len(batch.x)
-            progress.add(len(batch.x), note=f"epoch {epoch}/{settings.epochs}")
-        train_loss = total.item() / n_clips
-        if not math.isfinite(train_loss):
-            raise InputError(
-                f"the training loss of epoch {epoch} is {train_loss}: the weights have diverged. Lower "
-                f"train.optimizer.lr (now {settings.optimizer.lr:g}) or set train.precision to fp32."
-            )
+            for name, value in losses.items():
+                totals[name] = totals.get(name, 0) + value.detach().double() * len(batch.x)
+            n_clips += len(batch.x)
+            progress.add(1, note=f"round {this}/{objective.rounds}")
+            if i % LOOK_EVERY == LOOK_EVERY - 1:
+                _check_finite(losses["loss"], this, lr)
+        means = {f"train_{name}": total.item() / n_clips for name, total in totals.items()}
+        _check_finite(means["train_loss"], this, lr)
         trained = time.monotonic() - started
         row = {
-            "epoch": epoch,
-            "lr": rate,
-            "head_lr": rate * settings.optimizer.head_lr,
-            "train_loss": train_loss,
+            "round": this,
+            "step": step + 1,
+            "lr": lr,
+            **means,
             **objective.validate(),
             "clips_per_s": n_clips / trained,
             "seconds": time.monotonic() - started,
         }
         state.history.append(row)
-        state.epoch = epoch
-        state.best_epoch = _best_epoch(state.history, objective)
+        state.round = this
+        state.best_round = _best_round(state.history, objective)
         state.seconds += row["seconds"]
         state.scaler = scaler.state_dict()
         checkpoints.save(state, model, optimizer)
-        log.info("epoch %d: %s", epoch, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float)))
+        log.info("round %d: %s", this, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float)))
+        if on_round is not None:
+            on_round(row)
     checkpoints.load_best(model, state)
     return state
 
 
-def _best_epoch(history: list[dict[str, Any]], objective: Objective) -> int:
-    """The first epoch with the best value of the selecting column."""
+def _check_finite(loss: Tensor | float, round_: int, lr: float) -> None:
+    if not math.isfinite(loss):
+        raise InputError(
+            f"the training loss of round {round_} is {float(loss)}: the weights have diverged. Lower "
+            f"train.optimizer.lr (now {lr:g}), set train.clip_norm to 1 or train.precision to fp32."
+        )
+
+
+def _best_round(history: list[dict[str, Any]], objective: Objective) -> int:
+    """The first round with the best value of the selecting column."""
     sign = 1 if objective.larger_is_better else -1
-    return max(history, key=lambda row: sign * row[objective.select])["epoch"]
+    return max(history, key=lambda row: sign * row[objective.select])["round"]
 
 
 def _exhausted(state: State, patience: int | None) -> bool:
-    return patience is not None and state.epoch - state.best_epoch >= patience
+    return patience is not None and state.round - state.best_round >= patience

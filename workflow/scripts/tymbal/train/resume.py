@@ -1,4 +1,4 @@
-"""Checkpoints of a training that is under way: one file after every epoch, weights, optimiser and history together.
+"""Checkpoints of a training that is under way: one file after every round, weights, optimiser and history together.
 
 They live in a folder that Snakemake does not know as an output, because it deletes outputs before every attempt.
 """
@@ -22,10 +22,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class State:
-    """Where a training stands between two epochs."""
+    """Where a training stands between two rounds."""
 
-    epoch: int = 0  # epochs finished
-    best_epoch: int = 0
+    round: int = 0  # rounds finished; in fine-tuning a round is an epoch
+    best_round: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
     scaler: dict[str, Any] = field(default_factory=dict)  # of float16 loss scaling
@@ -47,15 +47,15 @@ class Checkpoints:
     def _last(self) -> Path:
         return self.folder / "last.safetensors"
 
-    def _best(self, epoch: int) -> Path:
-        # Named by epoch: a kill between writing the weights and the state cannot leave a pair that disagrees.
-        return self.folder / f"best-{epoch:04d}.safetensors"
+    def _best(self, round_: int) -> Path:
+        # Named by round: a kill between writing the weights and the state cannot leave a pair that disagrees.
+        return self.folder / f"best-{round_:06d}.safetensors"
 
     def save(self, state: State, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Write the state after an epoch; the weights also as the best if this epoch is."""
+        """Write the state after a round; the weights also as the best if this round is."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        if state.best_epoch == state.epoch:
-            with atomic(self._best(state.epoch)) as partial:
+        if state.best_round == state.round:
+            with atomic(self._best(state.round)) as partial:
                 save_file(_contiguous(model.state_dict()), partial)
         tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
         for index, moments in optimizer.state_dict()["state"].items():
@@ -64,7 +64,7 @@ class Checkpoints:
         with atomic(self._last) as partial:
             save_file(_contiguous(tensors), partial, metadata={"tymbal": note})
         for old in self.folder.glob("best-*.safetensors"):
-            if old != self._best(state.best_epoch):
+            if old != self._best(state.best_round):
                 old.unlink()
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> State:
@@ -86,12 +86,12 @@ class Checkpoints:
                 moments.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
         state = State(**note)
-        log.info("resuming after epoch %d (best so far: %d)", state.epoch, state.best_epoch)
+        log.info("resuming after round %d (best so far: %d)", state.round, state.best_round)
         return state
 
     def load_best(self, model: nn.Module, state: State) -> None:
-        """Put the weights of the best epoch into the model."""
-        model.load_state_dict(load_file(self._best(state.best_epoch)))
+        """Put the weights of the best round into the model."""
+        model.load_state_dict(load_file(self._best(state.best_round)))
 
     def remove(self) -> None:
         """Delete the folder; call when the results are in place."""

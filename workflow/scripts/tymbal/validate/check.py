@@ -1,42 +1,47 @@
 """All checks of all that is planned, in one report."""
 
 import logging
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 
-from tymbal.config import Config, Model
+from tymbal.config import Config
+from tymbal.config.models import Frontend, Model
 from tymbal.errors import InputError
-from tymbal.runs import Plan
+from tymbal.plan import Plan
 from tymbal.validate.data import DataSize, check_dataset
 from tymbal.validate.findings import Finding, Report
-from tymbal.validate.model import Limits, Trial, job_findings, time_findings, trial_findings, try_model
+from tymbal.validate.model import Limits, job_findings, time_findings, trial_findings
+from tymbal.validate.pretraining import check_pretraining
+from tymbal.validate.trial import Trial, try_model
 
 log = logging.getLogger(__name__)
 
 
-def check(config: Config, limits: Limits) -> Report:
-    """Check every data set and model that an experiment uses.
+def check(config: Config, limits: Mapping[str, Limits]) -> Report:
+    """Check every data set, pre-training and model that an experiment needs.
 
     Args:
         config: the checked configuration.
-        limits: of a training job.
+        limits: of a job of each rule that trains, by the rule's name.
     """
     plan = Plan(config)
-    findings = job_findings(limits)
+    findings = job_findings(limits["finetune"])
+    in_corpora = {dataset for run in plan.pretrains for dataset in plan.corpus_datasets(run.corpus)}
     sizes: dict[str, DataSize] = {}
-    for dataset in plan.datasets:
-        found, sizes[dataset] = check_dataset(plan, dataset, limits.threads)
+    for dataset in sorted({*plan.datasets, *in_corpora}):
+        found, sizes[dataset] = check_dataset(plan, dataset, limits["finetune"].threads)
         findings += found
+    findings += check_pretraining(plan, sizes, limits["pretrain"])
     trials: dict[Hashable, Trial | Finding] = {}
     told: set[str] = set()
     for dataset, model in plan.pairs:
         settings, size = config.models[model], sizes[dataset]
-        n_mels = config.frontends[settings.frontend].n_mels
-        area, key = f"model {model}", _shape(settings, n_mels, size.n_classes)
+        frontend = config.frontends[settings.frontend]
+        area, key = f"model {model}", _shape(settings, frontend, size.n_classes)
         if key not in trials:
             log.info("trying one step of %s", model)
             try:
-                trials[key] = try_model(settings, n_mels, size.n_classes)
+                trials[key] = try_model(settings, frontend, size.n_classes)
             except InputError as error:  # not kept itself, as it would keep the model
                 trials[key] = Finding.of(error, area)
         trial = trials[key]
@@ -47,10 +52,11 @@ def check(config: Config, limits: Limits) -> Report:
             )
         if isinstance(trial, Trial) and not trial.problems and size.n_train:
             n_train = max(1, size.subsets.get(settings.train.label_percent, size.n_train))
-            findings += time_findings(f"{area} on {dataset}", settings, trial, n_train, size.n_val, limits)
+            findings += time_findings(f"{area} on {dataset}", settings, trial, n_train, size.n_val, limits["finetune"])
     return Report(tuple(findings))
 
 
-def _shape(settings: Model, n_mels: int, n_classes: int) -> Hashable:
+def _shape(settings: Model, frontend: Frontend, n_classes: int) -> Hashable:
     """Models of which this is equal need only one trial."""
-    return settings.net, settings.init, settings.train.loss, n_mels, n_classes
+    train = settings.train
+    return settings.net, settings.init, train.loss, train.freeze_encoder, frontend, n_classes

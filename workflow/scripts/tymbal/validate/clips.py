@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from tymbal.config import Frontend, Model, TargetRule
+from tymbal.config import TargetRule
 from tymbal.config.data import Dataset
+from tymbal.config.models import Frontend, Model
 from tymbal.diagnose import Diagnosis
 from tymbal.errors import some
 from tymbal.evaluate.targets import RANKING, ranked
@@ -85,6 +86,12 @@ def hearing_findings(area: str, dataset: Dataset, frontends: Mapping[str, Fronte
     return [Finding("warning", area, "classes that the front end cannot hear whole", cases, remedy)]
 
 
+def frames_of(duration_s: pd.Series) -> np.ndarray:
+    """Frames of 25 ms every 10 ms that fit into so many seconds."""
+    # Rounded, as 0.98 s are not quite that in binary.
+    return np.maximum(0, 1 + np.floor((duration_s.to_numpy() * 1000 - 25).round(6) / 10))
+
+
 def length_findings(area: str, manifest: pd.DataFrame, settings: Model) -> list[Finding]:
     """How clips fit the length that a model sees.
 
@@ -94,8 +101,7 @@ def length_findings(area: str, manifest: pd.DataFrame, settings: Model) -> list[
         settings: of the model variant.
     """
     seen = settings.net.n_frames
-    # Frames of 25 ms every 10 ms; rounded, as 0.98 s are not quite that in binary.
-    frames = np.maximum(0, 1 + np.floor((manifest["duration_s"].to_numpy() * 1000 - 25).round(6) / 10))
+    frames = frames_of(manifest["duration_s"])
     padding = float(np.mean(np.maximum(0, seen - frames) / seen))
     lost = np.maximum(0, 1 - seen / np.maximum(frames, 1))
     findings = []

@@ -19,8 +19,9 @@ from tymbal.ingest.match import Matched, list_clips, match
 from tymbal.ingest.measure import measure
 from tymbal.ingest.prepare import Prepared, assemble
 from tymbal.ingest.problems import TOO_MANY, BadFile
+from tymbal.plan import Plan
+from tymbal.pretrain.corpus import clip_traits
 from tymbal.roots import locate
-from tymbal.runs import Plan
 from tymbal.seeds import derive
 from tymbal.split import split_folds
 from tymbal.validate.clips import (
@@ -45,23 +46,29 @@ HEADLESS = 2  # classes to try a model with when the data set's cannot be known
 
 @dataclass(frozen=True)
 class DataSize:
-    """What the checks of models need to know of a data set.
+    """What the checks of models and of corpora need to know of a data set.
 
     Attributes:
         n_classes: of the labels.
+        n_clips: all of them; 0 if they could not be listed.
         n_train: clips of the largest training part among the planned folds; 0 if the split could not be made.
         n_val: clips of the largest validation part.
         subsets: percent -> clips in that subset of the largest training part.
+        traits: `clip_traits` of the clips; None if they could not be listed.
+        folds: from `split_folds`; None if there are none.
     """
 
     n_classes: int
+    n_clips: int = 0
     n_train: int = 0
     n_val: int = 0
     subsets: Mapping[int, int] = field(default_factory=dict)
+    traits: pd.DataFrame | None = field(default=None, compare=False)
+    folds: pd.DataFrame | None = field(default=None, compare=False)
 
 
 def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], DataSize]:
-    """Check a data set that is planned: its source, every file, labels, groups and split.
+    """Check a data set: its source, every file and, if models are tested on it, labels, groups and split.
 
     Args:
         plan: the configuration and its runs.
@@ -73,8 +80,7 @@ def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], D
     n_classes = len(dataset.classes) if isinstance(dataset.classes, tuple) else HEADLESS
     if isinstance(dataset.source, SynthSource) and not all(Path(path).exists() for path in plan.source_files(name)):
         size = _planned_size(dataset, n_classes)
-        n_clips = dataset.source.recordings * dataset.source.clips_per_recording
-        return [Finding("info", area, f"{n_clips:,} clips will be synthesised")], size
+        return [Finding("info", area, f"{size.n_clips:,} clips will be synthesised")], size
     log.info("checking %s", area)
     try:
         files = list_clips(dataset, name, plan.config.folders)
@@ -87,11 +93,13 @@ def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], D
         folder = locate(matched.audio, plan.config.folders)
         paths = [folder / file for file in sorted(matched.records)]
         findings += feature_findings(area, diagnose(paths, dataset.features))
-    size = DataSize(len(matched.classes))
     if prepared.manifest.empty:
+        return findings, DataSize(len(matched.classes))
+    size = DataSize(len(matched.classes), len(prepared.manifest), traits=_traits(prepared.manifest))
+    findings += sound_findings(area, prepared.manifest)
+    if name not in plan.datasets:
         return findings, size
     findings += label_findings(area, prepared.manifest)
-    findings += sound_findings(area, prepared.manifest)
     models = {model: plan.config.models[model] for dataset_, model in plan.pairs if dataset_ == name}
     frontends = {model: plan.config.frontends[settings.frontend] for model, settings in models.items()}
     findings += hearing_findings(area, dataset, frontends)
@@ -99,6 +107,12 @@ def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], D
         findings += length_findings(f"model {model} on {name}", prepared.manifest, settings)
     found, size = _try_split(plan, name, prepared.manifest, size)
     return findings + found, size
+
+
+def _traits(manifest: pd.DataFrame) -> pd.DataFrame:
+    """As of a real manifest; files that were not read have no digest."""
+    traits = clip_traits(manifest)
+    return traits.assign(sha256=traits["sha256"].where(traits["sha256"].str.fullmatch("[0-9a-f]{64}"), ""))
 
 
 def _match(plan: Plan, name: str, files: Sequence[str]) -> tuple[list[Finding], Matched]:
@@ -180,6 +194,7 @@ def _try_split(plan: Plan, name: str, manifest: pd.DataFrame, size: DataSize) ->
         folds, balance = split_folds(manifest, split)
     except InputError as error:
         return [Finding.of(error, area)], size
+    size = dataclasses.replace(size, folds=folds)
     audited, _ = audit(manifest, folds, balance, split.group, frames=None)
     planned: defaultdict[str, set[int]] = defaultdict(set)  # model -> folds
     for run in plan.runs:
@@ -190,7 +205,7 @@ def _try_split(plan: Plan, name: str, manifest: pd.DataFrame, size: DataSize) ->
     sizes = folds.groupby(["fold", "part"]).size().groupby("part").max()
     subset = folds[folds["part"] == "train"]
     subsets = {percent: int((subset["subset"] <= percent).groupby(subset["fold"]).sum().max()) for percent in SUBSETS}
-    size = DataSize(size.n_classes, int(sizes["train"]), int(sizes["val"]), subsets)
+    size = dataclasses.replace(size, n_train=int(sizes["train"]), n_val=int(sizes["val"]), subsets=subsets)
     findings = [*split_findings(area, balance, split.group), leak_finding(area, audited)]
     for model, numbers in planned.items():
         settings, own = plan.config.models[model], folds[folds["fold"].isin(numbers)]
@@ -207,6 +222,6 @@ def _planned_size(dataset: Dataset, n_classes: int) -> DataSize:
     assert isinstance(source, SynthSource) and isinstance(split, Holdout | KFold)
     n_clips = source.recordings * source.clips_per_recording
     if isinstance(split, Holdout):
-        return DataSize(n_classes, round(split.train * n_clips), round(split.val * n_clips))
+        return DataSize(n_classes, n_clips, round(split.train * n_clips), round(split.val * n_clips))
     rest = n_clips * (1 - 1 / split.n_folds)
-    return DataSize(n_classes, round((1 - split.val) * rest), round(split.val * rest))
+    return DataSize(n_classes, n_clips, round((1 - split.val) * rest), round(split.val * rest))

@@ -1,0 +1,187 @@
+"""Pre-training: the clips of each epoch, resuming bit for bit, what stops it, what it leaves."""
+
+import dataclasses
+import json
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from helpers import write_store
+from tymbal.config.pretrain import Pretraining
+from tymbal.errors import InputError
+from tymbal.files import write_json
+from tymbal.models.ssast import SIZES, Size
+from tymbal.norm import fit_norm
+from tymbal.pretrain import pretrain as module
+from tymbal.pretrain.pretrain import Inputs, Outputs, pretrain
+from tymbal.runs import PretrainRun
+from tymbal.store import FeatureStore
+from tymbal.tables import write_csv
+
+F, CPU = 8, torch.device("cpu")
+RUN = PretrainRun("lab", "ours", 3)
+SIZES_OF = {"one": 23, "two": 12}  # clips of each data set
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setitem(SIZES, "tiny", Size(16, 2, 2, 2))
+
+
+@pytest.fixture
+def inputs(tmp_path) -> Inputs:
+    """Two data sets; clips of 9 to 20 frames; the last three of each are held out."""
+    rng = np.random.default_rng(0)
+    stores, rows = {}, []
+    for dataset, n in SIZES_OF.items():
+        clips = {f"clip{i:02d}": rng.normal(-8, 2, (9 + i % 12, F)) for i in range(n)}
+        stores[dataset] = write_store(tmp_path / dataset, clips)
+        rows += [
+            {"dataset": dataset, "clip_id": c, "part": "val" if i >= n - 3 else "train"} for i, c in enumerate(clips)
+        ]
+    table = pd.DataFrame(rows)
+    write_csv(table, tmp_path / "clips.csv")
+    parts = [{"dataset": "one", "weight": 1.0}, {"dataset": "two", "weight": 2.5}]
+    write_json(tmp_path / "corpus.json", {"transductive": False, "held_out": [], "parts": parts})
+    joined = FeatureStore.joined(stores)
+    train = table[table["part"] == "train"]
+    fit_norm(joined, (train["dataset"] + ":" + train["clip_id"]).tolist()).write(tmp_path / "norm.json")
+    return Inputs(tmp_path / "clips.csv", tmp_path / "corpus.json", stores, tmp_path / "norm.json", None)
+
+
+def settings(**train) -> Pretraining:
+    options = {"epochs": 4, "batch_size": 8, "schedule": {"name": "cosine", "warmup_steps": 2}, **train}
+    net = {"arch": "ssast", "size": "tiny", "patch": [4, 4], "n_frames": 16}
+    masking = {"n_masked": 4, "cluster": [1, 2]}
+    return Pretraining(frontend="f", corpus="lab", net=net, pretext={"masking": masking}, train=options)
+
+
+def outputs(folder) -> Outputs:
+    names = ("encoder.safetensors", "encoder.json", "history.csv", "run.json", "checkpoints", "tensorboard")
+    folder.mkdir(exist_ok=True)
+    return Outputs(*(folder / name for name in names))
+
+
+def run(inputs, folder, options) -> Outputs:
+    made = outputs(folder)
+    pretrain(inputs, made, RUN, options, "code", CPU)
+    return made
+
+
+TIMES = ["clips_per_s", "seconds"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"check_every": 3, "accumulate": 2, "preset": "modern"},
+        {"schedule": {"name": "plateau", "patience": 1, "warmup_steps": 0}, "check_every": 2},
+    ],
+)
+def test_resumed_equals_undisturbed_bit_for_bit(inputs, tmp_path, options, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    whole = run(inputs, tmp_path / "whole", settings(**options))
+    validate, count = module._validate, iter(range(1, 100))
+
+    def interrupted(*arguments):
+        if next(count) == 3:
+            raise KeyboardInterrupt
+        return validate(*arguments)
+
+    monkeypatch.setattr(module, "_validate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(inputs, tmp_path / "cut", settings(**options))
+    cut = run(inputs, tmp_path / "cut", settings(**options))
+
+    assert "resuming after round 2" in caplog.text
+    assert cut.encoder.read_bytes() == whole.encoder.read_bytes()
+    histories = [pd.read_csv(made.history).drop(columns=TIMES) for made in (cut, whole)]
+    pd.testing.assert_frame_equal(*histories)
+    assert not cut.checkpoints.exists()
+
+
+def test_an_epoch_takes_each_clip_as_often_as_its_weight_says(inputs, tmp_path, monkeypatch):
+    seen = []
+    drawn = module.EpochPlan.windows
+    monkeypatch.setattr(module.EpochPlan, "windows", lambda self, epoch: (seen.append(w := drawn(self, epoch)), w)[1])
+    run(inputs, tmp_path / "run", settings())
+    counts = [np.bincount(np.concatenate(windows), minlength=29) for windows in seen]
+    assert len(counts) == 4
+    for count in counts:
+        assert (count[:20] == 1).all()  # of weight 1
+        assert sorted(count[20:]) == [2] * 5 + [3] * 4  # nine of weight 2.5
+    assert not np.array_equal(counts[0], counts[1])
+
+
+def test_what_a_pretraining_leaves(inputs, tmp_path):
+    made = run(inputs, tmp_path / "run", settings(check_every=2))
+    history, record = pd.read_csv(made.history), json.loads(made.run.read_text())
+    assert history["step"].tolist() == [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]
+    assert history["epoch"].tolist() == pytest.approx(np.arange(2, 21, 2) / 5)
+    for name in ("loss", "nce", "accuracy", "mse"):
+        assert {f"train_{name}", f"val_{name}"} <= set(history)
+    assert np.allclose(history["train_loss"], history["train_nce"] + 10 * history["train_mse"])
+    assert record["best_check"] == history["val_loss"].idxmin() + 1
+    assert (record["n_train"], record["n_val"], record["n_patches"], record["n_masked"]) == (29, 6, 8, 4)
+    card = json.loads(made.card.read_text())
+    assert card["corpus"] == record["corpus"]
+    again = outputs(tmp_path / "again")
+    pretrain(dataclasses.replace(inputs, init=made.encoder), again, RUN, settings(), "code", CPU)
+    assert json.loads(again.card.read_text())["corpus"]["before"] == card["corpus"]
+
+
+def test_training_learns_the_pretext_task(inputs, tmp_path):
+    made = run(inputs, tmp_path / "run", settings(epochs=30, optimizer={"lr": 0.003}))
+    history = pd.read_csv(made.history)
+    # Of noise only the mean can be known: what remains is its variance, 1/4 after dividing by two deviations.
+    assert history["train_mse"].iloc[0] > 0.28
+    assert history["train_mse"].iloc[-1] == pytest.approx(0.25, abs=0.01)
+
+
+def test_activation_checkpointing_changes_nothing_but_memory(inputs, tmp_path):
+    plain = run(inputs, tmp_path / "plain", settings())
+    saving = run(inputs, tmp_path / "saving", settings(activation_checkpointing=True))
+    assert saving.encoder.read_bytes() == plain.encoder.read_bytes()
+
+
+def test_tensorboard_files_on_request(inputs, tmp_path):
+    assert not run(inputs, tmp_path / "without", settings()).tensorboard.exists()
+    made = run(inputs, tmp_path / "with", settings(tensorboard=True))
+    assert any(b"val/accuracy" in file.read_bytes() for file in made.tensorboard.iterdir())
+
+
+def test_divergence_and_collapse_stop_with_a_remedy(inputs, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"loss of round 1 is (nan|inf).*Lower train\.optimizer\.lr"):
+        run(inputs, tmp_path / "far", settings(optimizer={"lr": 1e30}))
+    monkeypatch.setattr(
+        module.MaskedPatchModel,
+        "embed",
+        lambda self, x, n_frames: torch.ones(len(x), 16) + 1e-5 * torch.rand(len(x), 16),
+    )
+    with pytest.raises(InputError, match=r"the encoder has collapsed.*Lower train\.optimizer\.lr"):
+        run(inputs, tmp_path / "flat", settings())
+
+
+def test_statistics_of_other_clips_are_refused(inputs, tmp_path):
+    table = pd.read_csv(inputs.clips)
+    table.loc[0, "part"] = "val"
+    write_csv(table, inputs.clips)
+    with pytest.raises(InputError, match="was fitted on other clips"):
+        run(inputs, tmp_path / "run", settings())
+
+
+def test_clips_too_short_to_mask_are_left_out_and_told(inputs, tmp_path, caplog):
+    """Two patches high: two columns of four frames hold four patches; 9 frames hold them, 7 do not."""
+    short = write_store(
+        tmp_path / "short", {"clip00": np.zeros((7, F)), **{f"clip{i:02d}": np.eye(9, F) * i for i in range(1, 23)}}
+    )
+    table = pd.read_csv(inputs.clips)
+    stores = {**inputs.stores, "one": short}
+    train = table[table["part"] == "train"]
+    fit_norm(FeatureStore.joined(stores), (train["dataset"] + ":" + train["clip_id"]).tolist()).write(inputs.norm)
+    run(Inputs(inputs.clips, inputs.corpus, stores, inputs.norm, None), tmp_path / "run", settings(epochs=1))
+    assert "1 clips shorter than 8 frames are left out, such as one:clip00" in caplog.text

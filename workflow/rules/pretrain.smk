@@ -1,0 +1,127 @@
+"""Self-supervised pre-training: the corpus, its statistics, the encoder.
+
+<corpus> in the paths is a corpus's name, or <corpus>-without-<dataset>-fold<k> where the test part of that fold is
+left out. Makes clips.csv, corpus.json and norm/<frontend>.json in results/pretrain/<corpus>/, and in the folder of each
+pre-training encoder.safetensors, encoder.json, history.csv, run.json and, if asked for, ssast.pth.
+"""
+
+PRETRAIN_RUN = "results/pretrain/{corpus}/{ssl}/seed{seed}"
+
+
+rule list_corpus:
+    """The clips to pre-train on: no test clip, under whatever name, and some recordings for validation."""
+    input:
+        manifests=lambda wildcards: plan.corpus_manifests(wildcards.corpus),
+        test_manifests=lambda wildcards: [
+            f"results/{dataset}/manifest.csv"
+            for dataset, fold in plan.held_out(wildcards.corpus)
+        ],
+        test_folds=lambda wildcards: [
+            f"results/{dataset}/folds.csv"
+            for dataset, fold in plan.held_out(wildcards.corpus)
+        ],
+    output:
+        clips="results/pretrain/{corpus}/clips.csv",
+        facts="results/pretrain/{corpus}/corpus.json",
+    log:
+        "logs/list_corpus/{corpus}.log",
+    benchmark:
+        "benchmarks/list_corpus/{corpus}.jsonl"
+    retries: 0
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        corpus=lambda wildcards: plan.corpus_settings(wildcards.corpus),
+        held_out=lambda wildcards: [
+            list(pair) for pair in plan.held_out(wildcards.corpus)
+        ],
+        code=code_digest("pretrain.corpus"),
+    script:
+        "../scripts/list_corpus.py"
+
+
+rule fit_corpus_norm:
+    """Mean and standard deviation over the true frames of the corpus's training clips."""
+    input:
+        clips="results/pretrain/{corpus}/clips.csv",
+        stores=lambda wildcards: plan.corpus_stores(
+            wildcards.corpus, wildcards.frontend
+        ),
+    output:
+        norm="results/pretrain/{corpus}/norm/{frontend}.json",
+    log:
+        "logs/fit_corpus_norm/{corpus}/{frontend}.log",
+    benchmark:
+        "benchmarks/fit_corpus_norm/{corpus}/{frontend}.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        datasets=lambda wildcards: [
+            part["dataset"] for part in plan.corpus_settings(wildcards.corpus)["parts"]
+        ],
+        code=code_digest("norm", "pretrain.corpus"),
+    script:
+        "../scripts/fit_corpus_norm.py"
+
+
+rule pretrain:
+    """Masked spectrogram patch modelling on the corpus; its held-out recordings choose the weights that are kept."""
+    input:
+        clips="results/pretrain/{corpus}/clips.csv",
+        corpus="results/pretrain/{corpus}/corpus.json",
+        stores=lambda wildcards: plan.corpus_stores(
+            wildcards.corpus, plan.config.pretraining[wildcards.ssl].frontend
+        ),
+        norm=lambda wildcards: plan.corpus_norm(wildcards.corpus, wildcards.ssl),
+        init=lambda wildcards: plan.init(pretrain_run_of(wildcards)),
+    output:
+        encoder=f"{PRETRAIN_RUN}/encoder.safetensors",
+        card=f"{PRETRAIN_RUN}/encoder.json",
+        history=f"{PRETRAIN_RUN}/history.csv",
+        run=f"{PRETRAIN_RUN}/run.json",
+    log:
+        "logs/pretrain/{corpus}/{ssl}/seed{seed}.log",
+    benchmark:
+        "benchmarks/pretrain/{corpus}/{ssl}/seed{seed}.jsonl"
+    threads: 4
+    resources:
+        mem_mb=16000,
+        runtime=720,
+    params:
+        settings=lambda wildcards: plan.pretraining_settings(wildcards.ssl),
+        datasets=lambda wildcards: plan.corpus_datasets(wildcards.corpus),
+        # Neither is an output: Snakemake deletes outputs before every attempt, and a retry resumes from here.
+        checkpoints=f"{PRETRAIN_RUN}/checkpoints",
+        tensorboard="logs/pretrain/{corpus}/{ssl}/seed{seed}-tensorboard",
+        code=code_digest("pretrain.pretrain"),
+    script:
+        "../scripts/pretrain.py"
+
+
+rule encoders:
+    """All pre-trainings planned."""
+    input:
+        [f"{run.folder}/encoder.safetensors" for run in plan.pretrains],
+
+
+rule export_ssast:
+    """An encoder in the layout of the original SSAST code; made on request only."""
+    input:
+        encoder=f"{PRETRAIN_RUN}/encoder.safetensors",
+        card=f"{PRETRAIN_RUN}/encoder.json",
+    output:
+        f"{PRETRAIN_RUN}/ssast.pth",
+    log:
+        "logs/export_ssast/{corpus}/{ssl}/seed{seed}.log",
+    benchmark:
+        "benchmarks/export_ssast/{corpus}/{ssl}/seed{seed}.jsonl"
+    retries: 0
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        code=code_digest("pretrain.export"),
+    script:
+        "../scripts/export_ssast.py"

@@ -1,0 +1,205 @@
+"""What holds between settings, which no single type can say."""
+
+from collections.abc import Iterator
+
+from tymbal.config import Config, Experiment
+from tymbal.config.data import TagSource
+from tymbal.config.models import Cnn, Init, Model, Ssl
+from tymbal.config.pretrain import Pretraining
+from tymbal.roots import DATA, SYNTH, split_root
+
+CNN_MELS = 32  # what its layers leave is then one row
+
+
+def cross_checks(config: Config) -> list[str]:
+    """All problems, each with its key, the value found and what was expected."""
+    return [
+        *_paths(config),
+        *_corpora(config),
+        *(problem for name in config.pretraining for problem in _pretraining(config, name)),
+        *(problem for name in config.models for problem in _model(config, name)),
+        *_experiments(config),
+    ]
+
+
+def _paths(config: Config) -> Iterator[str]:
+    """Every root that is named must be there, and classes with a band be classes."""
+    for name in sorted({DATA, SYNTH} & set(config.roots)):
+        yield f"roots.{name}: is taken; name it otherwise"
+    for prefix, path in config.path_map.items():
+        if (root := split_root(path)[0]) not in config.folders:
+            yield f"path_map.{prefix}: no root {root!r}; known: {sorted(config.folders)}"
+    for name, dataset in config.datasets.items():
+        for path in dataset.data_paths:
+            if split_root(path)[0] not in config.folders:
+                yield f"datasets.{name}: {path!r} names no known root; known: {sorted(config.folders)}"
+        if isinstance(dataset.classes, tuple):
+            for label in sorted(set(dataset.class_hz) - set(dataset.classes)):
+                yield f"datasets.{name}.class_hz: {label!r} is not one of `classes`"
+
+
+def _corpora(config: Config) -> Iterator[str]:
+    for name, corpus in config.corpora.items():
+        if "-without-" in name:
+            yield f"corpora.{name}: '-without-' is kept for corpora without the test part of a fold; name it otherwise"
+        for dataset in corpus.datasets:
+            if dataset not in config.datasets:
+                yield f"corpora.{name}.parts: no data set {dataset!r}; known: {sorted(config.datasets)}"
+        for dataset in sorted({each for each in corpus.datasets if corpus.datasets.count(each) > 1}):
+            yield f"corpora.{name}.parts: data set {dataset!r} is named twice; give it one weight"
+
+
+def _pretraining(config: Config, name: str) -> Iterator[str]:
+    settings, where = config.pretraining[name], f"pretraining.{name}"
+    yield from _network(config, where, settings)
+    yield from _start(config, where, settings)
+    corpus = config.corpora.get(settings.corpus)
+    if corpus is None:
+        yield f"{where}.corpus: no corpus {settings.corpus!r}; known: {sorted(config.corpora)}"
+    for dataset in corpus.datasets if corpus else ():
+        yield from _imported_features(config, where, dataset, settings.frontend)
+    frontend, masking = config.frontends.get(settings.frontend), settings.pretext.masking
+    if frontend and settings.net.patch[0] <= frontend.n_mels and settings.net.patch[1] <= settings.net.n_frames:
+        n = (frontend.n_mels // settings.net.patch[0]) * (settings.net.n_frames // settings.net.patch[1])
+        most = n - (2 if masking.sampling == "original" else 1)  # the released code never masks the first
+        if (masking.n_masked or 0) > most:
+            yield (
+                f"{where}.pretext.masking.n_masked: found {masking.n_masked}, but of the {n} patches of an input at "
+                f"most {most} can be masked"
+            )
+    if _cycle(config, name):
+        yield f"{where}.init: leads back to {name!r}; a pre-training cannot start from itself"
+
+
+def _cycle(config: Config, name: str) -> bool:
+    seen, current = {name}, config.pretraining.get(name)
+    while current is not None and isinstance(current.init, Ssl):
+        if current.init.ssl in seen:
+            return current.init.ssl == name
+        seen.add(current.init.ssl)
+        current = config.pretraining.get(current.init.ssl)
+    return False
+
+
+def _model(config: Config, name: str) -> Iterator[str]:
+    settings, where = config.models[name], f"models.{name}"
+    yield from _network(config, where, settings)
+    yield from _start(config, where, settings)
+    frontend = config.frontends.get(settings.frontend)
+    for axis, size in (("freq_mask", frontend.n_mels if frontend else None), ("time_mask", settings.net.n_frames)):
+        width = getattr(settings.train.augment, axis)
+        if size is not None and width > size:
+            yield f"{where}.train.augment.{axis}: {width} is wider than the spectrogram ({size})"
+    optimizer = settings.train.optimizer
+    if optimizer.layer_decay != 1 and (isinstance(settings.net, Cnn) or settings.train.freeze_encoder):
+        why = "the encoder is frozen" if settings.train.freeze_encoder else "a cnn has no layers to tell apart"
+        yield f"{where}.train.optimizer.layer_decay: without use, as {why}"
+
+
+def _network(config: Config, where: str, settings: Model | Pretraining) -> Iterator[str]:
+    frontend, net = config.frontends.get(settings.frontend), settings.net
+    if frontend is None:
+        yield f"{where}.frontend: no front end {settings.frontend!r}; known: {sorted(config.frontends)}"
+    if isinstance(net, Cnn):
+        if frontend and frontend.n_mels < CNN_MELS:
+            yield f"{where}.net: a cnn needs {CNN_MELS} mel bins or more, but the front end has {frontend.n_mels}"
+        return
+    if frontend and net.patch[0] > frontend.n_mels:
+        yield f"{where}.net.patch: {net.patch[0]} mel bins high, but the front end has {frontend.n_mels}"
+    if net.patch[1] > net.n_frames:
+        yield f"{where}.net.patch: {net.patch[1]} frames, but n_frames is {net.n_frames}"
+
+
+def _start(config: Config, where: str, settings: Model | Pretraining) -> Iterator[str]:
+    """Starting weights must exist and fit; those of a file are checked when it is read."""
+    init: Init = settings.init
+    if isinstance(settings.net, Cnn):
+        if init != "scratch":
+            yield f"{where}.init: found {_told(init)}; a cnn starts from scratch"
+        if isinstance(settings, Model) and settings.train.freeze_encoder:
+            yield f"{where}.train.freeze_encoder: a cnn starts from scratch, so nothing is worth freezing"
+        return
+    if not isinstance(init, Ssl):
+        return
+    source = config.pretraining.get(init.ssl)
+    if source is None:
+        yield f"{where}.init.ssl: no pre-training {init.ssl!r}; known: {sorted(config.pretraining)}"
+        return
+    for key in ("size", "patch"):
+        found, needed = getattr(source.net, key), getattr(settings.net, key)
+        if found != needed:
+            yield f"{where}.init: net.{key} is {found!r} in pretraining.{init.ssl}, but {needed!r} here"
+    here, there = config.frontends.get(settings.frontend), config.frontends.get(source.frontend)
+    for key in ("sample_rate", "n_mels") if here and there else ():
+        if getattr(here, key) != getattr(there, key):
+            yield (
+                f"{where}.init: front end {source.frontend!r} of pretraining.{init.ssl} has {key} "
+                f"{getattr(there, key)}, {settings.frontend!r} has {getattr(here, key)}"
+            )
+
+
+def _told(init: Init) -> str:
+    return repr(init) if isinstance(init, str) else f"{{ssl: {init.ssl}}}"
+
+
+def _imported_features(config: Config, where: str, dataset: str, frontend: str) -> Iterator[str]:
+    features = config.datasets[dataset].features if dataset in config.datasets else None
+    for key in ("sample_rate", "n_mels") if features and frontend in config.frontends else ():
+        declared, needed = getattr(features, key), getattr(config.frontends[frontend], key)
+        if declared != needed:
+            yield (
+                f"{where}: the features of {dataset!r} have {key} {declared}, but the front end {frontend!r} has "
+                f"{needed}"
+            )
+
+
+def _experiments(config: Config) -> Iterator[str]:
+    seen = set()
+    for i, experiment in enumerate(config.experiments):
+        where = f"experiments.{i}"
+        if experiment.model not in config.models:
+            yield f"{where}.model: no model {experiment.model!r}; known: {sorted(config.models)}"
+        if experiment.dataset not in config.datasets:
+            yield f"{where}.dataset: no data set {experiment.dataset!r}; known: {sorted(config.datasets)}"
+            continue
+        split = config.datasets[experiment.dataset].split
+        if split is None:
+            yield f"{where}.dataset: {experiment.dataset!r} has no labels (source.format list) to learn from"
+            continue
+        folds = range(1, split.n_folds + 1)
+        if experiment.folds != "all" and (wrong := sorted(set(experiment.folds) - set(folds))):
+            yield f"{where}.folds: {wrong} do not exist; {experiment.dataset} has folds 1 to {len(folds)}"
+        yield from _experiment(config, where, experiment)
+        for seed in experiment.seeds:
+            for fold in folds if experiment.folds == "all" else experiment.folds:
+                run = f"{experiment.dataset} x {experiment.model} x fold {fold} x seed {seed}"
+                if run in seen:
+                    yield f"{where}: {run} is planned twice"
+                seen.add(run)
+
+
+def _experiment(config: Config, where: str, experiment: Experiment) -> Iterator[str]:
+    """Whether a model can learn from a data set."""
+    dataset, source = config.datasets[experiment.dataset], config.datasets[experiment.dataset].source
+    rule = config.evaluation.target_rule
+    if rule != "any" and isinstance(source, TagSource) and not source.sub_weight < source.main_weight == 1:
+        yield (
+            f"{where}: target rule {rule!r} takes weight 1 as a main tag, but {experiment.dataset!r} has "
+            f"main_weight {source.main_weight:g} and sub_weight {source.sub_weight:g}; use 1 and less than 1"
+        )
+    model = config.models.get(experiment.model)
+    if model is None:
+        return
+    yield from _imported_features(config, f"{where}, model {experiment.model!r}", experiment.dataset, model.frontend)
+    if dataset.task != "multi-label":
+        return
+    if model.train.loss == "ce":
+        yield (
+            f"{where}: model {experiment.model!r} has loss 'ce', which needs exactly one class a clip, but "
+            f"{experiment.dataset!r} is multi-label with soft labels; use loss 'bce'"
+        )
+    if model.train.select_by == "accuracy":
+        yield (
+            f"{where}: model {experiment.model!r} selects by accuracy, which is undefined for the multi-label "
+            f"data set {experiment.dataset!r}; use mAP"
+        )

@@ -1,0 +1,49 @@
+"""A pre-trained encoder in files: weights as safetensors, beside a JSON card with all that is needed to use them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from tymbal.config.models import SsastEncoder
+from tymbal.models.ssast import Encoder
+from tymbal.models.weights import read_card, save_weights
+
+
+@dataclass(frozen=True)
+class EncoderCard:
+    """What must be known to use an encoder's weights: the JSON file beside them."""
+
+    net: dict[str, Any]  # settings, as `config.models.SsastEncoder`
+    n_mels: int
+    mean: float  # the input is (log-mel - mean) / (2 std)
+    std: float
+    frontend: dict[str, Any]  # feature state of the corpus
+    corpus: dict[str, Any]  # what it was trained on, and what was held out, as in corpus.json
+    provenance: dict[str, Any]
+
+
+def save_encoder(path: Path, card_path: Path, model: Encoder, card: EncoderCard) -> None:
+    """Write weights, those of the pretext task's own layers among them, and card.
+
+    Args:
+        path: safetensors file to write.
+        card_path: JSON file to write.
+        model: on any device.
+        card: describes it.
+    """
+    save_weights(path, card_path, model, card)
+
+
+def read_encoder_card(path: Path) -> tuple[EncoderCard, SsastEncoder]:
+    """Read the card that `save_encoder` wrote.
+
+    Returns:
+        The card, and the network it tells of.
+
+    Raises:
+        InputError: the file is missing or damaged, not a card of an encoder, or of an unknown network.
+    """
+    content, net = read_card(path, EncoderCard, TypeAdapter(SsastEncoder))
+    return EncoderCard(**content), net

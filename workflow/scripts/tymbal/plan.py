@@ -1,0 +1,238 @@
+"""What the rules look up in the configuration; every collecting rule filters the list of runs planned here."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from tymbal.config import Config
+from tymbal.config.data import Clips, FolderSource, ListSource, SynthSource
+from tymbal.config.models import SsastEncoder
+from tymbal.files import fingerprint
+from tymbal.roots import SYNTH, locate
+from tymbal.runs import HeldOut, PlannedFigure, PretrainRun, Run, plan_pretraining, plan_runs
+
+
+class Plan:
+    """What the rules look up: the runs, and the settings each rule depends on as plain builtins.
+
+    A rule gets only what its computation reads, so that changing something else re-runs nothing.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.runs = plan_runs(config)
+        self.starts = plan_pretraining(config, self.runs)
+
+    @property
+    def datasets(self) -> list[str]:
+        """Data sets with at least one run, sorted."""
+        return sorted({run.dataset for run in self.runs})
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """(data set, model) with at least one run, sorted."""
+        return sorted({(run.dataset, run.model) for run in self.runs})
+
+    @property
+    def stores(self) -> list[str]:
+        """Feature stores that the runs and their pre-trainings read, sorted."""
+        stores = {self.store(dataset, model) for dataset, model in self.pairs}
+        for run in self.pretrains:
+            stores |= set(self.corpus_stores(run.corpus, self.config.pretraining[run.ssl].frontend))
+        return sorted(stores)
+
+    @property
+    def synthetic(self) -> list[str]:
+        """Data sets that are synthesised."""
+        return sorted(name for name, dataset in self.config.datasets.items() if dataset.source.format == "synth")
+
+    def source_files(self, dataset: str) -> list[str]:
+        """The files or folders that tell which clips a data set has."""
+        settings = self.config.datasets[dataset]
+        source = settings.source
+        if isinstance(source, SynthSource):
+            return [f"resources/{dataset}/tags.csv", f"resources/{dataset}/audio"]
+        audio, *others = [locate(path, self.config.folders) for path in settings.data_paths]
+        # Where no table lists the files, the folder does; its time tells of new files in it, not in its sub-folders.
+        listed = isinstance(source, FolderSource) or (isinstance(source, ListSource) and source.table is None)
+        return [str(path) for path in ([audio, *sorted(audio.glob("*/"))] if listed else []) + others]
+
+    def manifest_settings(self, dataset: str) -> dict[str, Any]:
+        """What decides a manifest: everything but the split and what only later steps read."""
+        return self.config.datasets[dataset].model_dump(mode="json", include=set(Clips.model_fields))
+
+    def measure_settings(self, dataset: str) -> dict[str, Any]:
+        """What reading the files depends on: where they are, and what their form is."""
+        settings = self.config.datasets[dataset]
+        audio = f"{SYNTH}:{dataset}/audio" if isinstance(settings.source, SynthSource) else settings.source.audio
+        features = settings.features and settings.features.model_dump(mode="json", exclude={"normalised"})
+        return {"audio": audio, "features": features}
+
+    def fbank_settings(self, dataset: str, frontend: str) -> dict[str, Any]:
+        """What `compute_fbank` reads: the front end, or what is known of features that are given."""
+        settings = self.config.datasets[dataset].model_dump(mode="json", include={"channel", "features"})
+        return {**settings, "frontend": self.config.frontends[frontend].model_dump(mode="json")}
+
+    def shards(self, dataset: str) -> list[str]:
+        """The parallel parts in which a data set is read: `1-of-4` to `4-of-4`."""
+        n = self.config.datasets[dataset].shards
+        return [f"{i}-of-{n}" for i in range(1, n + 1)]
+
+    def split_settings(self, dataset: str) -> dict[str, Any]:
+        """What `split_folds` reads."""
+        split = self.config.datasets[dataset].split
+        assert split is not None, f"{dataset} has no labels"
+        return split.model_dump(mode="json")
+
+    def model_settings(self, model: str) -> dict[str, Any]:
+        """A model variant whole."""
+        return self.config.models[model].model_dump(mode="json")
+
+    def store(self, dataset: str, model: str) -> str:
+        """The feature store a model reads, by its index."""
+        return f"results/{dataset}/fbank/{self.config.models[model].frontend}/index.csv"
+
+    def audited_store(self, dataset: str) -> str:
+        """The feature store in which near copies are looked for: any one that is planned."""
+        return next(self.store(name, model) for name, model in self.pairs if name == dataset)
+
+    def norm(self, dataset: str, model: str, fold: int | str) -> str:
+        """The normalisation statistics a model uses on one fold."""
+        return f"results/{dataset}/norm/{self.config.models[model].frontend}/fold{fold}.json"
+
+    def init(self, run: Run | PretrainRun) -> list[str]:
+        """The starting weights of a run as an input: one file, or none."""
+        settings = self.config.models[run.model] if isinstance(run, Run) else self.config.pretraining[run.ssl]
+        if run in self.starts:
+            return [f"{self.starts[run].folder}/encoder.safetensors"]
+        return [] if settings.init == "scratch" else [str(settings.init)]
+
+    # --- pre-training -------------------------------------------------------------------------------------
+
+    @property
+    def pretrains(self) -> list[PretrainRun]:
+        """All pre-trainings that a run needs, each after the one it starts from."""
+        ordered: dict[PretrainRun, None] = {}
+
+        def add(run: PretrainRun) -> None:
+            if run in self.starts:
+                add(self.starts[run])
+            ordered[run] = None
+
+        for run in sorted({start for run, start in self.starts.items() if isinstance(run, Run)}):
+            add(run)
+        return list(ordered)
+
+    def pretrain_of(self, run: Run) -> PretrainRun | None:
+        """The pre-training a run starts from, if it starts from one."""
+        return self.starts.get(run)
+
+    def corpus_name(self, corpus: str) -> str:
+        """The name in the configuration of a corpus in a path."""
+        return next(name for name in self.config.corpora if corpus == name or corpus.startswith(f"{name}-without-"))
+
+    def corpus_settings(self, corpus: str) -> dict[str, Any]:
+        """A corpus whole."""
+        return self.config.corpora[self.corpus_name(corpus)].model_dump(mode="json")
+
+    def held_out(self, corpus: str) -> list[HeldOut]:
+        """Test parts whose clips are left out of a corpus: one, or all that models made from it are scored on."""
+        if self.config.corpora[self.corpus_name(corpus)].transductive:
+            return []
+        for dataset, settings in self.config.datasets.items():
+            prefix = f"{self.corpus_name(corpus)}-without-{dataset}-fold"
+            if settings.split and corpus.startswith(prefix) and corpus.removeprefix(prefix).isdigit():
+                return [HeldOut(dataset, int(corpus.removeprefix(prefix)))]
+        tested = {run.dataset for run in self.runs if corpus in self._corpora_of(run)}
+        splits = {dataset: self.config.datasets[dataset].split for dataset in sorted(tested)}
+        return [
+            HeldOut(dataset, fold) for dataset, split in splits.items() if split for fold in range(1, split.n_folds + 1)
+        ]
+
+    def _corpora_of(self, run: Run | PretrainRun) -> list[str]:
+        """The corpora of all pre-trainings behind a run."""
+        start = self.starts.get(run)
+        return [] if start is None else [start.corpus, *self._corpora_of(start)]
+
+    def corpus_datasets(self, corpus: str) -> list[str]:
+        """The data sets of a corpus, in the order of its parts."""
+        return list(self.config.corpora[self.corpus_name(corpus)].datasets)
+
+    def corpus_manifests(self, corpus: str) -> list[str]:
+        """Manifests of a corpus's data sets, in the order of its parts."""
+        return [f"results/{dataset}/manifest.csv" for dataset in self.corpus_datasets(corpus)]
+
+    def corpus_stores(self, corpus: str, frontend: str) -> list[str]:
+        """Feature stores of a corpus's data sets, by their indices, in the order of its parts."""
+        return [f"results/{dataset}/fbank/{frontend}/index.csv" for dataset in self.corpus_datasets(corpus)]
+
+    def corpus_norm(self, corpus: str, ssl: str) -> str:
+        """The normalisation statistics of a pre-training."""
+        return f"results/pretrain/{corpus}/norm/{self.config.pretraining[ssl].frontend}.json"
+
+    def pretraining_settings(self, ssl: str) -> dict[str, Any]:
+        """A pre-training whole."""
+        return self.config.pretraining[ssl].model_dump(mode="json")
+
+    @property
+    def probed(self) -> list[Run]:
+        """Runs of models with an encoder, which can be judged before it is fine-tuned."""
+        return [run for run in self.runs if isinstance(self.config.models[run.model].net, SsastEncoder)]
+
+    def probe_settings(self, dataset: str, model: str) -> dict[str, Any]:
+        """What a probe of a model's starting weights shares with its fine-tuning."""
+        settings = self.config.models[model]
+        return {
+            **settings.model_dump(mode="json", include={"net", "padding", "long_clips"}),
+            "label_percent": settings.train.label_percent,
+            "target_rule": self.config.evaluation.target_rule,
+            "single_label": self.single_label(dataset),
+        }
+
+    # --- reports ------------------------------------------------------------------------------------------
+
+    def single_label(self, dataset: str) -> bool:
+        """Whether each clip has exactly one class."""
+        return self.config.datasets[dataset].task == "single-label"
+
+    def first_run(self, dataset: str, model: str) -> Run:
+        """The first run planned of a model on a data set."""
+        return next(run for run in self.runs if (run.dataset, run.model) == (dataset, model))
+
+    def first_pretraining(self, ssl: str) -> PretrainRun:
+        """The first run planned of a pre-training."""
+        return next(run for run in self.pretrains if run.ssl == ssl)
+
+    @property
+    def families(self) -> dict[str, str]:
+        """Model -> the one with most labels among those that differ from it in nothing but `label_percent`."""
+        percent = {model: self.config.models[model].train.label_percent for _, model in self.pairs}
+        first: dict[str, str] = {}
+        families = {}
+        for model in sorted(percent, key=lambda name: (-percent[name], name)):
+            settings = self.model_settings(model)
+            del settings["train"]["label_percent"]
+            families[model] = first.setdefault(fingerprint(settings), model)
+        return families
+
+    def figures(self, catalog: Mapping[str, Any]) -> list[PlannedFigure]:
+        """Each kind of figure in the catalogue, for everything it can be about."""
+        sizes = Counter((dataset, self.families[model]) for dataset, model in self.pairs)
+        subjects: dict[str, list[dict[str, str]]] = {
+            "dataset": [{"dataset": dataset} for dataset in self.datasets],
+            "labels": [{"dataset": dataset} for dataset in sorted({name for (name, _), n in sizes.items() if n > 1})],
+            "model": [{"dataset": dataset, "model": model} for dataset, model in self.pairs],
+            "pretraining": [{"ssl": ssl} for ssl in dict.fromkeys(run.ssl for run in self.pretrains)],
+        }
+        return [PlannedFigure(key, subject) for key, kind in catalog.items() for subject in subjects[kind.scope]]
+
+    def sentence(self) -> str:
+        """How many runs of which kind there are."""
+        lines = []
+        for dataset, model in self.pairs:
+            runs = [run for run in self.runs if (run.dataset, run.model) == (dataset, model)]
+            folds, seeds = {run.fold for run in runs}, {run.seed for run in runs}
+            lines.append(f"{dataset} x {model}: {len(runs)} runs ({len(folds)} folds, {len(seeds)} seeds)")
+        for ssl in sorted({run.ssl for run in self.pretrains}):
+            lines.append(f"pre-training {ssl}: {sum(run.ssl == ssl for run in self.pretrains)} runs")
+        return "\n".join(lines)

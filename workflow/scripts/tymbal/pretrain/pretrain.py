@@ -1,0 +1,284 @@
+"""Pre-train an encoder on a corpus; what the held-out recordings say chooses the check whose weights are kept."""
+
+import dataclasses
+import logging
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from tymbal.config.models import PlateauSchedule
+from tymbal.config.pretrain import Pretraining
+from tymbal.devices import autocast_dtype, peak_memory_mb
+from tymbal.errors import InputError
+from tymbal.files import fingerprint, read_json, sha256, write_json
+from tymbal.models.checkpoints import load_start
+from tymbal.models.encoder_card import EncoderCard, save_encoder
+from tymbal.norm import NormStats, Scale
+from tymbal.pretrain.corpus import joined_ids, read_corpus
+from tymbal.pretrain.epochs import EpochPlan
+from tymbal.pretrain.masks import FEWEST_PATCHES, fewest_frames, n_masked
+from tymbal.pretrain.ssast import MaskedPatchModel, pretext_losses
+from tymbal.provenance import environment, now
+from tymbal.runs import PretrainRun
+from tymbal.seeds import derive
+from tymbal.store import FeatureStore
+from tymbal.tables import write_csv
+from tymbal.train.data import Batch, ClipSet
+from tymbal.train.loop import Objective, fit
+from tymbal.train.optim import adam, plateau_factor, rate_factor
+from tymbal.train.resume import Checkpoints
+
+log = logging.getLogger(__name__)
+
+# Standard deviation between clips of their mean tokens, each component of which has a size of about 1. An encoder that
+# is not trained gives 0.1 and more; one that gives every clip the same answer has collapsed.
+SPREAD_COLLAPSED = 1e-3
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files a pre-training reads; `init` is a checkpoint, or None to start from scratch."""
+
+    clips: Path  # CSV: dataset, clip_id, part
+    corpus: Path  # JSON: what the clips are
+    stores: Mapping[str, Path]  # data set -> folder
+    norm: Path
+    init: Path | None
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files a pre-training writes, and undeclared folders: one it resumes from, one for TensorBoard."""
+
+    encoder: Path  # safetensors
+    card: Path  # JSON
+    history: Path  # CSV
+    run: Path  # JSON
+    checkpoints: Path
+    tensorboard: Path
+
+
+def pretrain(
+    inputs: Inputs, outputs: Outputs, run: PretrainRun, settings: Pretraining, code: str, device: torch.device
+) -> None:
+    """Pre-train one encoder with one seed.
+
+    Args:
+        inputs: what to read.
+        outputs: what to write.
+        run: corpus, name of the settings and seed.
+        settings: of the pre-training.
+        code: digest of the code that trains, part of the checkpoints' fingerprint.
+        device: where to train.
+
+    Raises:
+        InputError: data and settings do not fit together, the starting weights do not fit the encoder, or training
+            diverged or collapsed.
+    """
+    started = now()
+    store = FeatureStore.joined(inputs.stores)
+    facts = read_json(inputs.corpus)
+    clips = read_corpus(inputs.clips)
+    norm = NormStats.read(inputs.norm)
+    ids = {part: joined_ids(clips, part) for part in ("train", "val")}
+    if (norm.split, norm.state) != (fingerprint(sorted(ids["train"])), store.state.fingerprint):
+        raise InputError(
+            f"{inputs.norm} was fitted on other clips than the training part of {inputs.clips}, or on other features "
+            "than those in the stores. Delete it; fit_corpus_norm makes it again."
+        )
+    scale = Scale.of(norm.mean, norm.std, "mean")
+    generator = torch.Generator().manual_seed(derive(run.seed, "init"))
+    model = MaskedPatchModel(settings.net, store.state.n_mels, generator)
+    start = None
+    if inputs.init is not None:
+        start = load_start(inputs.init, model, settings.net, store.state)
+        log.info("starting weights: %s", dataclasses.asdict(start))
+        facts["before"] = start.corpus  # so that all the weights have seen goes on being told
+    model.to(device)
+    model.activation_checkpointing = settings.train.activation_checkpointing
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    train, val = (_clips(store, ids[part], settings, scale, device) for part in ("train", "val"))
+    dtype = autocast_dtype(settings.train.precision, device)
+    log.info("%d parameters; training on %s in %s", n_parameters, device, dtype or torch.float32)
+    log.info("clips: %d, validation: %d", len(train.clip_ids), len(val.clip_ids))
+    log.info("masked: %d of %d patches", n_masked(settings.pretext.masking, model.grid), math.prod(model.grid))
+    log.info("applied: %s", settings.model_dump(mode="json"))
+
+    description = {
+        "run": run._asdict(),
+        "pretraining": settings.model_dump(mode="json"),
+        "corpus": facts,
+        "clips": fingerprint([ids["train"], ids["val"]]),
+        "features": store.state.fingerprint,
+        "norm": dataclasses.asdict(norm),
+        "init": None if start is None else start.sha256,
+        "code": code,
+    }
+    checkpoints = Checkpoints(outputs.checkpoints, fingerprint(description))
+    weights = {part["dataset"]: part["weight"] for part in facts["parts"]}
+    plan = EpochPlan(train, weights, settings.train, run.seed)
+    objective = _objective(model, plan, val, settings, run.seed, device, dtype)
+    state = fit(
+        model,
+        objective,
+        adam({1.0: list(model.parameters())}, settings.train.optimizer),
+        _rate(settings, plan),
+        settings.train,
+        None,
+        checkpoints,
+        device,
+        dtype,
+        _tensorboard(outputs.tensorboard) if settings.train.tensorboard else None,
+    )
+    card = EncoderCard(
+        net=settings.net.model_dump(mode="json"),
+        n_mels=store.state.n_mels,
+        mean=norm.mean,
+        std=norm.std,
+        frontend=store.state.to_json(),
+        corpus=facts,
+        provenance={**run._asdict(), "code": code, "fingerprint": checkpoints.fingerprint},
+    )
+    save_encoder(outputs.encoder, outputs.card, model, card)
+    history = pd.DataFrame(state.history).rename(columns={"round": "check"})
+    history.insert(2, "epoch", history["step"] / plan.steps_per_epoch)
+    history["best"] = (history["check"] == state.best_round).astype(int)
+    write_csv(history, outputs.history)
+    write_json(
+        outputs.run,
+        {
+            **description,
+            "best_check": state.best_round,
+            "steps": int(history["step"].iloc[-1]),
+            "n_train": len(train.clip_ids),
+            "n_val": len(val.clip_ids),
+            "n_patches": math.prod(model.grid),
+            "n_masked": n_masked(settings.pretext.masking, model.grid),
+            "parameters": n_parameters,
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "precision": str(dtype or torch.float32).removeprefix("torch."),
+            "peak_memory_mb": round(peak_memory_mb(device), 1),
+            "minutes": round(state.seconds / 60, 3),
+            "init": "scratch" if start is None else dataclasses.asdict(start),
+            "started": started,
+            "ended": now(),
+            "encoder_sha256": sha256(outputs.encoder),
+            "environment": environment(),
+        },
+    )
+    checkpoints.remove()
+
+
+def _clips(store: FeatureStore, ids: list[str], settings: Pretraining, scale: Scale, device: torch.device) -> ClipSet:
+    """Clips of one part; those too short to mask anything are left out, which is told."""
+    columns, fewest = settings.net.patch[1], fewest_frames(settings.net.patch, store.state.n_mels)
+    long_enough = store.where(ids).n_frames >= fewest
+    if not long_enough.all():
+        short = [clip_id for clip_id, enough in zip(ids, long_enough, strict=True) if not enough]
+        log.warning("%d clips shorter than %d frames are left out, such as %s", len(short), fewest, short[0])
+    kept = tuple(clip_id for clip_id, enough in zip(ids, long_enough, strict=True) if enough)
+    if not kept:
+        raise InputError(
+            f"all {len(ids)} clips are shorter than the {fewest} frames that hold {FEWEST_PATCHES} patches"
+        )
+    return ClipSet(store, kept, np.zeros((len(kept), 0), np.float32), settings.net.n_frames, scale, device, columns)
+
+
+def _objective(
+    model: MaskedPatchModel,
+    plan: EpochPlan,
+    val: ClipSet,
+    settings: Pretraining,
+    seed: int,
+    device: torch.device,
+    dtype: torch.dtype | None,
+) -> Objective:
+    options = settings.train
+    per_round = options.check_every * options.accumulate if options.check_every else plan.batches_per_epoch
+    per_round = min(per_round, plan.n_batches)
+    rounds = math.ceil(plan.n_batches / per_round)
+    masks = torch.Generator(device)
+
+    def batches(round_: int) -> Iterator[Batch]:
+        masks.manual_seed(derive(seed, "mask", round_))
+        first = (round_ - 1) * per_round
+        yield from plan.batches(first, min(per_round, plan.n_batches - first))
+
+    def loss(batch: Batch) -> dict[str, Tensor]:
+        return pretext_losses(model, batch.x, None if batch.full else batch.n_frames, settings.pretext, masks)
+
+    def validate() -> dict[str, Any]:
+        columns = _validate(model, val, settings, torch.Generator(device).manual_seed(derive(seed, "val mask")), dtype)
+        if columns["val_spread"] < SPREAD_COLLAPSED:
+            raise InputError(
+                f"the encoder has collapsed: over different clips its output has a standard deviation of "
+                f"{columns['val_spread']:.1g}, expected {SPREAD_COLLAPSED:g} or more. Lower train.optimizer.lr (now "
+                f"{options.optimizer.lr:g}), lengthen the warm-up, or look whether the corpus holds anything but "
+                "silence."
+            )
+        return columns
+
+    return Objective(
+        batches=batches,
+        rounds=rounds,
+        n_batches=per_round,
+        n_batches_last=plan.n_batches - (rounds - 1) * per_round,
+        loss=loss,
+        validate=validate,
+        select="val_loss",
+        larger_is_better=False,
+    )
+
+
+@torch.inference_mode()
+def _validate(
+    model: MaskedPatchModel, val: ClipSet, settings: Pretraining, generator: torch.Generator, dtype: torch.dtype | None
+) -> dict[str, Any]:
+    """Losses on held-out clips with the same masks at every check, and how much the encoder tells clips apart."""
+    model.eval()
+    totals: dict[str, float] = {}
+    pooled = []
+    for batch in val.in_order(settings.train.batch_size):
+        n_frames = None if batch.full else batch.n_frames
+        with torch.autocast(val.device.type, dtype=dtype, enabled=dtype is not None):
+            losses = pretext_losses(model, batch.x, n_frames, settings.pretext, generator)
+            pooled.append(model.embed(batch.x, n_frames).float())
+        for name, value in losses.items():
+            totals[name] = totals.get(name, 0.0) + value.item() * len(batch.x)
+    columns = {f"val_{name}": total / len(val.clip_ids) for name, total in totals.items()}
+    vectors = torch.cat(pooled)  # [N, D]
+    return {**columns, "val_spread": vectors.std(dim=0, correction=0).mean().item() if len(vectors) > 1 else math.nan}
+
+
+def _rate(settings: Pretraining, plan: EpochPlan) -> Callable[[int, list[dict[str, Any]]], float]:
+    schedule, options = settings.train.schedule, settings.train
+    n_steps = math.ceil(plan.n_batches / options.accumulate)
+
+    def rate(step: int, history: list[dict[str, Any]]) -> float:
+        if isinstance(schedule, PlateauSchedule):
+            factor = plateau_factor(schedule, step, [-row["val_loss"] for row in history])
+        else:
+            factor = rate_factor(schedule, step, n_steps, 1)
+        return options.optimizer.lr * factor
+
+    return rate
+
+
+def _tensorboard(folder: Path) -> Callable[[dict[str, Any]], None]:
+    """Writes each row of the history for TensorBoard."""
+    from tensorboardX import SummaryWriter
+
+    def write(row: dict[str, Any]) -> None:
+        with SummaryWriter(str(folder)) as writer:
+            for name, value in row.items():
+                if name not in ("round", "step"):
+                    writer.add_scalar(name.replace("_", "/", 1), value, row["step"])
+
+    return write

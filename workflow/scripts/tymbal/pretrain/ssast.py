@@ -1,0 +1,203 @@
+"""Masked spectrogram patch modelling, the pretext task of SSAST (Gong et al., AAAI 2022, section 2.2, Algorithm 1).
+
+Some patches are replaced by a learned token. From the encoder's output there, one head must tell which of the masked
+patches it was (discriminative), another what it looked like (generative).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tymbal.config.models import SsastEncoder
+from tymbal.config.pretrain import Pretext
+from tymbal.models.ssast import SIZES, Encoder
+from tymbal.pretrain.masks import Mask, draw
+
+
+class MaskedPatchModel(Encoder):
+    """SSAST's encoder with what only pre-training needs. Patches do not overlap. Names are the original's.
+
+    Args:
+        net: size, patch and length.
+        n_mels: mel bins F of the input.
+        generator: source of the initial weights.
+    """
+
+    def __init__(self, net: SsastEncoder, n_mels: int, generator: torch.Generator) -> None:
+        dim, area = SIZES[net.size].dim, net.patch[0] * net.patch[1]
+        with torch.device("meta"):
+            super().__init__(net.size, net.patch, net.patch, (net.n_frames, n_mels))
+            self.mask_embed = nn.Parameter(torch.empty(1, 1, dim))
+            self.cpredlayer = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, area))
+            self.gpredlayer = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, area))
+        self.patch = net.patch
+        linear = [layer for head in (self.cpredlayer, self.gpredlayer) for layer in (head[0], head[2])]
+        self.materialise(generator, linear)
+        with torch.no_grad():
+            nn.init.normal_(self.mask_embed, std=dim**-0.5, generator=generator)
+
+    def patches(self, x: Tensor) -> Tensor:
+        """Values of each patch, mel bins first: spectrograms [B, T, F] in, [B, n, patch area] out."""
+        rows, columns = self.patch
+        t_dim = x.shape[1] // columns
+        x = x[:, : t_dim * columns, : self.grid[0] * rows].unflatten(2, (self.grid[0], rows))
+        x = x.unflatten(1, (t_dim, columns))  # [B, t_dim, columns, f_dim, rows]
+        return x.permute(0, 3, 1, 4, 2).flatten(3).flatten(1, 2)
+
+    def forward(self, x: Tensor, mask: Mask, valid: Tensor | None = None) -> Tensor:
+        """What the encoder makes of masked patches.
+
+        Args:
+            x: normalised log-mel, [B, T, F]; T is n_frames or less.
+            mask: what to hide.
+            valid: patches along time that hold no padding, [B]; the others take no part. None for all.
+
+        Returns:
+            Tokens at the masked patches after the final norm, [B, K, D].
+        """
+        tokens = self.patch_embed(x)  # [B, n, D]
+        scored = torch.ones_like(mask.index, dtype=torch.bool) if mask.scored is None else mask.scored
+        hidden = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=x.device).scatter(1, mask.index, scored)
+        tokens = torch.where(hidden[:, :, None], self.mask_embed.to(tokens.dtype), tokens)
+        z = self._encode(tokens, valid)
+        return z.gather(1, mask.index[:, :, None].expand(-1, -1, z.shape[-1]))
+
+    def embed(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
+        """Mean token of each clip with nothing masked, [B, D].
+
+        Args:
+            x: normalised log-mel, [B, T, F].
+            n_frames: true frames, [B]; None if none is padded.
+        """
+        valid = None if n_frames is None else n_frames // self.patch[1]
+        z = self._encode(self.patch_embed(x), valid)
+        if valid is None:
+            return z.mean(dim=1)
+        sounding = self._sounding(z.shape[1] // self.grid[0], valid)[:, :, None]
+        return (z * sounding).sum(dim=1) / sounding.sum(dim=1)
+
+    def _encode(self, tokens: Tensor, valid: Tensor | None) -> Tensor:
+        """Patch tokens after the final norm, [B, n, D]."""
+        t_dim = tokens.shape[1] // self.grid[0]
+        visible = None if valid is None else self._sounding(t_dim, valid)
+        return self.encode(tokens, self._positions(t_dim), visible)[:, self.class_tokens :]
+
+    def _sounding(self, t_dim: int, valid: Tensor) -> Tensor:
+        """Which patches hold no padding, [B, n]."""
+        return (torch.arange(t_dim, device=valid.device) < valid[:, None]).repeat(1, self.grid[0])
+
+    def _positions(self, t_dim: int) -> Tensor:
+        """Positions of an input that is shorter: the first columns of the table."""
+        if t_dim == self.grid[1]:
+            return self.pos_embed
+        of_classes, of_patches = self.pos_embed.split([self.class_tokens, self.grid[0] * self.grid[1]], dim=1)
+        return torch.cat([of_classes, of_patches.unflatten(1, self.grid)[:, :, :t_dim].flatten(1, 2)], dim=1)
+
+
+def pretext_losses(
+    model: MaskedPatchModel, x: Tensor, n_frames: Tensor | None, settings: Pretext, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Draw masks for a batch, and the losses on them.
+
+    Args:
+        model: on the device of x.
+        x: normalised log-mel, [B, T, F].
+        n_frames: true frames of each clip, [B]; None if none is padded. A patch that holds padding is neither seen, nor
+            masked, nor scored.
+        settings: objective and masks.
+        generator: source of the masks, on the same device.
+
+    Returns:
+        As `losses_at`.
+    """
+    t_dim = x.shape[1] // model.patch[1]
+    valid = None if n_frames is None else n_frames // model.patch[1]
+    masks = [draw(settings.masking, model.grid, t_dim, valid, len(x), generator) for _ in range(settings.passes)]
+    return losses_at(model, x, masks[0], masks[-1], valid, settings)
+
+
+def losses_at(
+    model: MaskedPatchModel, x: Tensor, contrasted: Mask, rebuilt: Mask, valid: Tensor | None, settings: Pretext
+) -> dict[str, Tensor]:
+    """Losses at given masks; one pass through the encoder if both objectives have the same.
+
+    Args:
+        model: on the device of x.
+        x: normalised log-mel, [B, T, F].
+        contrasted: mask of the discriminative objective.
+        rebuilt: mask of the generative objective; the same object for a single pass.
+        valid: patches along time that hold no padding, [B]; None for all.
+        settings: objective and weights.
+
+    Returns:
+        Scalars: `loss`, which is to be minimised, and what it is made of, without gradients: `nce` and `accuracy`
+        (discriminative), `mse` (generative).
+    """
+    parts: dict[str, Tensor] = {}
+    patches, z = model.patches(x), None
+    if settings.objective != "generative":
+        z = model(x, contrasted, valid)
+        parts["nce"], parts["accuracy"] = info_nce(
+            _take(patches, contrasted), model.cpredlayer(z), contrasted.scored, settings.contrast
+        )
+    if settings.objective != "discriminative":
+        if z is None or rebuilt is not contrasted:
+            z = model(x, rebuilt, valid)
+        parts["mse"] = reconstruction(_take(patches, rebuilt), model.gpredlayer(z), rebuilt.scored)
+    loss = {
+        "joint": lambda: parts["nce"] + settings.mse_weight * parts["mse"],
+        "discriminative": lambda: parts["nce"],
+        "generative": lambda: parts["mse"],
+    }[settings.objective]()
+    return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
+
+
+def info_nce(targets: Tensor, predictions: Tensor, scored: Tensor | None, contrast: str) -> tuple[Tensor, Tensor]:
+    """Contrastive loss of masked patches against the other masked patches of the same clip, and its accuracy.
+
+    With scores S_ij = <target i, prediction j>, neither scaled nor normalised: `targets` is SSAST's equation 1, in
+    which prediction j must find its patch among all targets i. `predictions` is the released code: target i must find
+    its prediction among all j. There a bias of the last layer has no effect on the loss, and the accuracy is of
+    another question than the loss; hence the former is the default.
+
+    Args:
+        targets: patches as they are, [B, K, A].
+        predictions: of the discriminative head, [B, K, A].
+        scored: which of them count, [B, K]; None for all.
+        contrast: `targets` or `predictions`.
+
+    Returns:
+        Mean loss over all masked patches, and the share of predictions whose own target has the largest score: of the
+        softmax over predictions if that is the contrast, as in the released code.
+    """
+    with torch.autocast(targets.device.type, enabled=False):
+        scores = targets.float() @ predictions.float().transpose(1, 2)  # [B, targets, predictions]
+        if scored is not None:
+            other = scored[:, :, None] if contrast == "targets" else scored[:, None, :]
+            scores = scores.masked_fill(~other, -torch.inf)
+        log_share = scores.log_softmax(dim=1 if contrast == "targets" else 2)
+        if scored is not None:
+            log_share = log_share.masked_fill(~(scored[:, :, None] & scored[:, None, :]), -torch.inf)
+        own = log_share.diagonal(dim1=1, dim2=2)  # [B, K]
+        right = log_share.argmax(dim=1) == torch.arange(own.shape[1], device=own.device)
+    return -_mean(own, scored), _mean(right.float(), scored)
+
+
+def reconstruction(targets: Tensor, predictions: Tensor, scored: Tensor | None) -> Tensor:
+    """Mean squared error of all values of all masked patches (SSAST, equation 2).
+
+    Args:
+        targets: patches as they are, [B, K, A].
+        predictions: of the generative head, [B, K, A].
+        scored: which of them count, [B, K]; None for all.
+    """
+    error = F.mse_loss(predictions.float(), targets.float(), reduction="none").mean(dim=2)
+    return _mean(error, scored)
+
+
+def _mean(values: Tensor, scored: Tensor | None) -> Tensor:
+    return values.mean() if scored is None else values.where(scored, 0).sum() / scored.sum()
+
+
+def _take(patches: Tensor, mask: Mask) -> Tensor:
+    return patches.gather(1, mask.index[:, :, None].expand(-1, -1, patches.shape[-1]))

@@ -1,0 +1,74 @@
+"""Long tables over all pre-trainings: what figures and the report read of them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tymbal.evaluate.starts import corpora_of, start_columns
+from tymbal.evaluate.tables import read_table
+from tymbal.files import read_json
+from tymbal.pretrain.corpus import REASONS
+from tymbal.runs import PretrainRun
+
+RUN = ["corpus", "ssl", "seed"]
+PARTS = ["loss", "nce", "accuracy", "mse"]  # of the pretext task; no objective but the joint one has all
+VAL = [*(f"val_{part}" for part in PARTS), "val_spread"]
+CURVES = [*RUN, "check", "step", "epoch", "lr", *(f"train_{part}" for part in PARTS), *VAL]
+CURVES += ["clips_per_s", "seconds", "best"]
+PRETRAINING = [*RUN, "transductive", "objective", "size", "n_masked", "n_patches", "init", "start"]
+PRETRAINING += ["best_check", "checks", "steps", *VAL, "n_train", "n_val"]
+PRETRAINING += ["parameters", "device", "precision", "peak_memory_mb", "minutes"]
+EXCLUDED = {reason: f"excluded_{reason.replace(' ', '_')}" for reason in REASONS}
+CORPORA = ["corpus", "transductive", "held_out", "dataset", "weight", "n_clips", "n_train", "n_val", "hours"]
+CORPORA += EXCLUDED.values()
+
+
+def collect(runs: Sequence[tuple[PretrainRun, Path]], corpora: Mapping[str, Path]) -> dict[str, pd.DataFrame]:
+    """Read every pre-training's folder and the facts of every corpus, and make the summary tables.
+
+    Args:
+        runs: each pre-training and its folder, with history.csv and run.json.
+        corpora: corpus -> its folder, with corpus.json.
+
+    Returns:
+        `pretraining` (one row a pre-training, with the losses of the check that was kept), `pretext_curves` (one row a
+        check), `corpora` (one row a data set of a corpus): what `results/summary/<name>.csv` holds.
+    """
+    curves = [read_table(folder / "history.csv").assign(**run._asdict()) for run, folder in runs]
+    records = [_record(run, folder, rows) for (run, folder), rows in zip(runs, curves, strict=True)]
+    parts = [row for corpus, folder in corpora.items() for row in _parts(corpus, read_json(folder / "corpus.json"))]
+    return {
+        "pretraining": pd.DataFrame(records, columns=PRETRAINING),
+        "pretext_curves": pd.concat(curves).reindex(columns=CURVES) if curves else pd.DataFrame(columns=CURVES),
+        "corpora": pd.DataFrame(parts, columns=CORPORA),
+    }
+
+
+def _record(run: PretrainRun, folder: Path, curves: pd.DataFrame) -> dict[str, Any]:
+    """What `run.json` says of a pre-training, in one row."""
+    record = read_json(folder / "run.json")
+    settings = record["pretraining"]
+    return {
+        **record,
+        **run._asdict(),
+        **curves[curves["best"] == 1].iloc[0][[name for name in VAL if name in curves]],
+        **start_columns(settings["init"]),
+        "transductive": int(any(corpus["transductive"] for corpus in corpora_of(record["corpus"]))),
+        "objective": settings["pretext"]["objective"],
+        "size": settings["net"]["size"],
+        "checks": len(curves),
+    }
+
+
+def _parts(corpus: str, facts: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row a data set; `held_out` is as `esc10:1 esc10:2`, data set and fold."""
+    shared = {
+        "corpus": corpus,
+        "transductive": int(facts["transductive"]),
+        "held_out": " ".join(f"{dataset}:{fold}" for dataset, fold in facts["held_out"]),
+    }
+    return [
+        {**shared, **part, **{EXCLUDED[reason]: n for reason, n in part["excluded"].items()}} for part in facts["parts"]
+    ]

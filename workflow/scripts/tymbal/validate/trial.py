@@ -1,0 +1,197 @@
+"""A few real steps of a planned training on the processor: does it work, what does it keep, how long does it take.
+
+It may be a login node: one clip at a time, and no optimiser, which would hold all weights twice more.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from tymbal.config.models import Frontend, Init, Model, Ssast, SsastEncoder
+from tymbal.config.pretrain import Pretraining
+from tymbal.fbank import FeatureState
+from tymbal.inference import mean_loss
+from tymbal.models.build import build
+from tymbal.models.checkpoints import load_start
+from tymbal.models.classifier import Classifier, forward_flops
+from tymbal.models.ssast import SSAST, Encoder
+from tymbal.pretrain.masks import draw
+from tymbal.pretrain.ssast import MaskedPatchModel, pretext_losses
+from tymbal.validate.estimate import Kept
+
+TRIED_S = 1.0  # short steps are repeated, for a steady time
+AGAIN = 4 / 3  # operations with activation checkpointing over those without: forward twice, backward twice
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one step showed.
+
+    Attributes:
+        problems: what must be fixed; the rest is then of no use.
+        n_parameters: all, and all count as trained.
+        loss: mean loss of the step, from which training starts.
+        seconds_per_clip: of a step, forward and backward, on one core of this processor.
+        kept: for the backward pass, in `mixed` and in `fp32` precision.
+        flops_per_clip: of a forward pass.
+    """
+
+    problems: tuple[str, ...]
+    n_parameters: int
+    loss: float
+    seconds_per_clip: float
+    kept: dict[str, Kept]
+    flops_per_clip: int
+
+
+def try_model(settings: Model, frontend: Frontend, n_classes: int) -> Trial:
+    """Build a model, load its starting weights and make a few steps, forward and backward, at the real shapes.
+
+    Weights of a pre-training that is only planned are random here; the configuration has been checked to fit.
+
+    Args:
+        settings: of the model variant.
+        frontend: its front end.
+        n_classes: classes of the data set.
+
+    Raises:
+        InputError: the starting weights cannot be read or do not fit, all misfits in one message.
+    """
+    with _one_thread():
+        torch.manual_seed(0)  # dropout draws from nowhere else
+        model = build(settings.net, frontend.n_mels, n_classes, torch.Generator().manual_seed(0))
+        if isinstance(model, SSAST) and isinstance(settings.net, Ssast):
+            _load(settings.init, model, settings.net, frontend)
+        if settings.train.freeze_encoder:
+            model.freeze_encoder()
+        flops = forward_flops(model.eval(), torch.zeros(1, *model.input_shape))
+        y = torch.eye(n_classes)[:1]
+        return _try(model.train(), model, lambda x: mean_loss(model(x).float(), y, settings.train.loss), flops)
+
+
+def try_pretraining(settings: Pretraining, frontend: Frontend) -> Trial:
+    """As `try_model`, of a pre-training; the operations are those of the encoder.
+
+    Args:
+        settings: of the pre-training.
+        frontend: its front end.
+
+    Raises:
+        InputError: as there.
+    """
+    with _one_thread():
+        model = MaskedPatchModel(settings.net, frontend.n_mels, torch.Generator().manual_seed(0))
+        _load(settings.init, model, settings.net, frontend)
+
+        def loss(x: Tensor) -> Tensor:
+            return pretext_losses(model, x, None, settings.pretext, torch.Generator().manual_seed(0))["loss"]
+
+        idle = {"joint": (), "discriminative": ("gpredlayer.",), "generative": ("cpredlayer.",)}
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(not name.startswith(idle[settings.pretext.objective]))
+        mask = draw(settings.pretext.masking, model.grid, model.grid[1], None, 1, torch.Generator())
+        flops = settings.pretext.passes * forward_flops(model, torch.zeros(1, *model.input_shape), mask)
+        trial = _try(model, loss, loss, flops)
+        if not settings.train.activation_checkpointing:
+            return trial
+        model.activation_checkpointing = True
+        again = _try(model, loss, loss, round(AGAIN * flops))
+        # While the backward pass goes through a block, all that this one keeps is there again.
+        return replace(again, kept={k: _sum(again.kept[k], trial.kept[k], len(model.blocks)) for k in trial.kept})
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on a busy machine threads that wait for each other are slower a hundredfold
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)
+
+
+def _load(init: Init, model: Encoder, net: SsastEncoder, frontend: Frontend) -> None:
+    if isinstance(init, str) and init != "scratch":
+        load_start(Path(init), model, net, FeatureState.of(frontend))
+
+
+def _try(
+    model: Classifier | MaskedPatchModel,
+    forward: Callable[[Tensor], Tensor],
+    loss: Callable[[Tensor], Tensor],
+    flops_per_clip: int,
+) -> Trial:
+    """What steps at the real shape show; `forward` takes several clips [B, T, F], `loss` one."""
+    # Normalised features have this deviation.
+    x = 0.5 * torch.randn(2, *model.input_shape, generator=torch.Generator().manual_seed(1))
+    kept = {"mixed": kept_bytes(model, forward, x, torch.bfloat16), "fp32": kept_bytes(model, forward, x, None)}
+    losses, seconds = _steps(model, loss, x[:1])
+    problems = []
+    if not all(map(math.isfinite, losses)):
+        problems.append(f"the loss of the first steps is {losses}")
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.grad is None:
+            problems.append(f"{name}: has no gradient, so it is never trained")
+        elif not parameter.grad.isfinite().all():
+            problems.append(f"{name}: has a gradient that is not finite")
+    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    return Trial(tuple(problems), n_parameters, losses[0], seconds, kept, flops_per_clip)
+
+
+def _steps(model: nn.Module, loss: Callable[[Tensor], Tensor], x: Tensor) -> tuple[list[float], float]:
+    """Losses of a few steps with one clip, and the processor time of one."""
+    losses: list[float] = []
+    times: list[float] = []
+    while len(times) < 2 or sum(times) < TRIED_S:  # the first also waits for memory
+        started = time.process_time()
+        model.zero_grad(set_to_none=True)
+        value = loss(x)
+        value.backward()
+        times.append(time.process_time() - started)
+        losses.append(value.item())
+    return losses, min(times)
+
+
+def kept_bytes(model: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor, dtype: torch.dtype | None) -> Kept:
+    """What a forward pass would keep for the backward pass beside the weights; each storage counts once.
+
+    Args:
+        model: on the CPU.
+        forward: its forward pass.
+        x: two or more spectrograms [B, T, F].
+        dtype: of autocast, None for float32.
+    """
+
+    def measure(batch: Tensor) -> int:
+        weights = {StorageWeakRef(parameter.untyped_storage()) for parameter in model.parameters()}
+        nothing = torch.empty(0)
+        sizes: dict[StorageWeakRef, int] = {}  # told apart without being kept, so that it takes next to no memory
+
+        def note(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            sizes[StorageWeakRef(storage)] = storage.nbytes()
+            return nothing
+
+        with (
+            torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor),
+            torch.autocast("cpu", dtype=dtype, enabled=dtype is not None),
+        ):
+            forward(batch)
+        return sum(size for storage, size in sizes.items() if storage not in weights)
+
+    one, all_ = measure(x[:1].clone()), measure(x)  # a view would count with all of its storage
+    per_clip = (all_ - one) // (len(x) - 1)
+    return Kept(fixed=one - per_clip, per_clip=per_clip)
+
+
+def _sum(lasting: Kept, whole: Kept, n_blocks: int) -> Kept:
+    return Kept(lasting.fixed + whole.fixed // n_blocks, lasting.per_clip + whole.per_clip // n_blocks)
