@@ -83,8 +83,9 @@ def test_the_model_starts_from_the_encoder_and_says_so(finished):
     assert before["init"]["kind"] == "own pre-trained encoder"
     assert not before["init"]["fresh"]
     page = (finished.folder / "results/report/index.html").read_text(encoding="utf-8")
-    assert "Pre-training" in page
-    assert "both-without-tiny-fold1" in page
+    assert all(f'id="pretraining--{name}"' in page for name in ("first", "last"))
+    assert "The test parts of tiny" in page
+    assert "ransductive" not in page
 
 
 def test_a_second_run_has_nothing_to_do(finished):
