@@ -23,7 +23,7 @@ def finished(clean_checkout, tmp_path_factory) -> Checkout:
     checkout = Checkout.copied(clean_checkout, tmp_path_factory.mktemp("chain") / "tymbal")
     output = checkout.run("snakemake", *TINY)
     assert "tiny x ssast-test: 2 runs (2 folds, 1 seeds)" in output
-    assert re.search(r"training \d+/\d+ clips, .*epoch 1/1", output)  # progress reaches the terminal
+    assert re.search(r"training \d+/\d+ batches, .*epoch 1/1", output)  # progress reaches the terminal
     return checkout
 
 

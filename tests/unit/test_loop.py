@@ -84,6 +84,7 @@ def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run"):
 
     n_batches = -(-len(clips.clip_ids) // options.batch_size)
     objective = Objective(
+        round_name="epoch",
         batches=batches,
         rounds=options.epochs,
         n_batches=n_batches,
@@ -124,7 +125,7 @@ def test_resumed_equals_undisturbed_bit_for_bit(clips, tmp_path, changes, caplog
     with pytest.raises(KeyboardInterrupt):
         train(clips, tmp_path / "cut", options, stop_after=2)  # epochs 3 and half of 4
     cut_model, cut = train(clips, tmp_path / "cut", options)
-    assert "resuming after round 3" in caplog.text
+    assert "resuming after checkpoint 3" in caplog.text
     assert figures(cut) == figures(whole)
     assert same(cut_model, whole_model)
 
@@ -185,7 +186,7 @@ def test_clipping_bounds_the_step(clips, tmp_path):
 
 
 def test_divergence_is_told_with_its_remedy(clips, tmp_path):
-    with pytest.raises(InputError, match=r"loss of round \d is (nan|inf).*Lower train\.optimizer\.lr"):
+    with pytest.raises(InputError, match=r"loss of epoch \d is (nan|inf).*Lower train\.optimizer\.lr"):
         train(clips, tmp_path / "run", settings(optimizer=LayeredOptimizer(lr=1e30), augment=Augment()))
 
 

@@ -1,13 +1,17 @@
 """Pre-training: the clips of each epoch, resuming bit for bit, what stops it, what it leaves."""
 
 import dataclasses
+import itertools
 import json
 import logging
+import math
+import struct
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tensorboardX.proto import event_pb2
 
 from helpers import write_store
 from tymbal.config.pretrain import Pretraining
@@ -15,6 +19,7 @@ from tymbal.errors import InputError
 from tymbal.files import write_json
 from tymbal.models.ssast import SIZES, Size
 from tymbal.norm import fit_norm
+from tymbal.pretrain import check
 from tymbal.pretrain import pretrain as module
 from tymbal.pretrain.pretrain import Inputs, Outputs, pretrain
 from tymbal.runs import PretrainRun
@@ -85,19 +90,19 @@ TIMES = ["clips_per_s", "seconds"]
 def test_resumed_equals_undisturbed_bit_for_bit(inputs, tmp_path, options, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     whole = run(inputs, tmp_path / "whole", settings(**options))
-    validate, count = module._validate, iter(range(1, 100))
+    call, count = module.Check.__call__, iter(range(1, 100))
 
     def interrupted(*arguments):
         if next(count) == 3:
             raise KeyboardInterrupt
-        return validate(*arguments)
+        return call(*arguments)
 
-    monkeypatch.setattr(module, "_validate", interrupted)
+    monkeypatch.setattr(module.Check, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run(inputs, tmp_path / "cut", settings(**options))
     cut = run(inputs, tmp_path / "cut", settings(**options))
 
-    assert "resuming after round 2" in caplog.text
+    assert "resuming after checkpoint 2" in caplog.text
     assert cut.encoder.read_bytes() == whole.encoder.read_bytes()
     histories = [pd.read_csv(made.history).drop(columns=TIMES) for made in (cut, whole)]
     pd.testing.assert_frame_equal(*histories)
@@ -148,22 +153,91 @@ def test_activation_checkpointing_changes_nothing_but_memory(inputs, tmp_path):
     assert saving.encoder.read_bytes() == plain.encoder.read_bytes()
 
 
-def test_tensorboard_files_on_request(inputs, tmp_path):
+def scalars(folder) -> list[tuple[int, str]]:
+    """(step, tag) of all records in a folder's event files: 8 bytes of length, 4 of checksum, the event, 4 more."""
+    found = []
+    for file in folder.iterdir():
+        data = file.read_bytes()
+        while data:
+            (n,) = struct.unpack("<Q", data[:8])
+            event = event_pb2.Event.FromString(data[12 : 12 + n])
+            found += [(event.step, value.tag) for value in event.summary.value]
+            data = data[16 + n :]
+    return found
+
+
+def test_tensorboard_files_on_request(inputs, tmp_path, monkeypatch):
     assert not run(inputs, tmp_path / "without", settings()).tensorboard.exists()
-    made = run(inputs, tmp_path / "with", settings(tensorboard=True))
-    assert any(b"val/accuracy" in file.read_bytes() for file in made.tensorboard.iterdir())
+    options = settings(tensorboard=True, check_every=1)
+    call, count = module.Check.__call__, iter(range(1, 100))
+    monkeypatch.setattr(module.Check, "__call__", lambda *a: 1 / 0 if next(count) == 6 else call(*a))
+    with pytest.raises(ZeroDivisionError):
+        run(inputs, tmp_path / "with", options)
+    made = run(inputs, tmp_path / "with", options)
+    written = scalars(made.tensorboard)
+    assert sorted(step for step, tag in written if tag == "val/accuracy") == list(range(1, 21))
+    assert len(written) == len(set(written))
 
 
-def test_divergence_and_collapse_stop_with_a_remedy(inputs, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=r"loss of round 1 is (nan|inf).*Lower train\.optimizer\.lr"):
+def test_divergence_stops_with_a_remedy(inputs, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"loss of check 1 is (nan|inf).*Lower train\.optimizer\.lr"):
         run(inputs, tmp_path / "far", settings(optimizer={"lr": 1e30}))
+    made = outputs(tmp_path / "late")
+    call, count = module.Check.__call__, iter(range(1, 100))
+    lost = {"val_loss": float("nan")}
+    monkeypatch.setattr(module.Check, "__call__", lambda *a: {**call(*a), **(lost if next(count) == 2 else {})})
+    with pytest.raises(InputError, match=r"val_loss of check 2 is nan.*have diverged\. Lower"):
+        pretrain(inputs, made, RUN, settings(), "code", CPU)
+    assert not made.encoder.exists()
+
+
+def test_collapse_stops_with_a_remedy(inputs, tmp_path, monkeypatch):
+    embed, before = module.MaskedPatchModel.embed, iter([True])
     monkeypatch.setattr(
         module.MaskedPatchModel,
         "embed",
-        lambda self, x, n_frames: torch.ones(len(x), 16) + 1e-5 * torch.rand(len(x), 16),
+        lambda *a: (1.0 if next(before, False) else 1e-4) * embed(*a),
     )
     with pytest.raises(InputError, match=r"the encoder has collapsed.*Lower train\.optimizer\.lr"):
         run(inputs, tmp_path / "flat", settings())
+
+
+@pytest.mark.parametrize("accumulate", [1, 2, 3])
+@pytest.mark.parametrize("check_every", [None, 4])
+def test_the_rate_ends_at_zero_with_the_last_step(inputs, tmp_path, accumulate, check_every):
+    options = {"accumulate": accumulate, "check_every": check_every, "epochs": 6}
+    history = pd.read_csv(run(inputs, tmp_path / "run", settings(**options)).history)
+    steps = 6 * (42 // (8 * accumulate))  # 20 clips of weight 1, 9 of 2.5
+    assert history["step"].iloc[-1] == steps
+    assert history["epoch"].iloc[-1] == pytest.approx(6)
+    rate = 1e-4 * 0.5 * (1 + math.cos(math.pi * (steps - 1 - 2) / (steps - 2)))
+    assert history["lr"].iloc[-1] == pytest.approx(rate)
+
+
+def test_an_epoch_too_small_for_its_settings_is_told(inputs, tmp_path):
+    with pytest.raises(InputError, match="an epoch takes 42 clips, fewer than the 48 of one optimiser step"):
+        run(inputs, tmp_path / "large", settings(batch_size=16, accumulate=3))
+    write_json(inputs.corpus, {"parts": [{"dataset": "one", "weight": 1}, {"dataset": "two", "weight": 0.05}]})
+    with pytest.raises(InputError, match=r"give no clip to an epoch(?s:.*)two: 9 clips of weight 0\.05"):
+        run(inputs, tmp_path / "small", settings())
+
+
+def test_data_sets_count_in_the_check_as_in_training(inputs, tmp_path, monkeypatch):
+    """Three clips of each are held out, a batch each; an epoch takes 20 of the one and 22 of the other."""
+    values = itertools.cycle([1.0, 3.0])
+    monkeypatch.setattr(check, "pretext_losses", lambda *a: {"loss": torch.tensor(next(values))})
+    history = pd.read_csv(run(inputs, tmp_path / "run", settings(epochs=1)).history)
+    assert history["val_loss"].iloc[0] == pytest.approx((20 * 1 + 22 * 3) / 42)
+
+
+def test_what_changes_no_result_keeps_a_checkpoint(inputs, tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    call, count = module.Check.__call__, iter(range(1, 100))
+    monkeypatch.setattr(module.Check, "__call__", lambda *a: 1 / 0 if next(count) == 3 else call(*a))
+    with pytest.raises(ZeroDivisionError):
+        run(inputs, tmp_path / "run", settings())
+    run(inputs, tmp_path / "run", settings(activation_checkpointing=True))
+    assert "resuming after checkpoint 2" in caplog.text
 
 
 def test_statistics_of_other_clips_are_refused(inputs, tmp_path):

@@ -6,7 +6,7 @@ from tymbal.smk import pretrain_run_of, step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.config.pretrain import Pretraining
+        from tymbal.config import load
         from tymbal.devices import choose_device
         from tymbal.pretrain.pretrain import Inputs, Outputs, pretrain
 
@@ -28,7 +28,9 @@ if __name__ == "__main__":
                 tensorboard=Path(params.tensorboard),
             ),
             pretrain_run_of(snakemake.wildcards),
-            Pretraining(**params.settings),
+            load(snakemake.config).pretraining[
+                snakemake.wildcards.ssl
+            ],  # whole: params leave out what changes no result
             code=params.code,
             device=choose_device(snakemake.resources.get("gpu", 0)),
         )

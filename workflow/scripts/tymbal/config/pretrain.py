@@ -87,7 +87,7 @@ class PretextTraining(Training):
     preset: Literal["ssast", "modern"] = "ssast"  # what is not given of optimizer, schedule and clip_norm
     optimizer: Optimizer
     schedule: Annotated[PlateauSchedule | CosineSchedule, Field(discriminator="name")]
-    check_every: Positive | None = None  # optimiser steps between checks on the validation part; null: an epoch
+    check_every: Positive | None = None  # optimiser steps between checks; null: an epoch, 1000 at most
     activation_checkpointing: bool = False  # less memory for a third more time
     tensorboard: bool = False  # also write the history for TensorBoard
 

@@ -3,7 +3,9 @@
 import dataclasses
 import logging
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from tymbal.files import fingerprint, read_json, sha256, write_json
 from tymbal.models.checkpoints import load_start
 from tymbal.models.encoder_card import EncoderCard, save_encoder
 from tymbal.norm import NormStats, Scale
+from tymbal.pretrain.check import MOST_CLIPS, Check, Part, evenly
 from tymbal.pretrain.corpus import joined_ids, read_corpus
 from tymbal.pretrain.epochs import EpochPlan
 from tymbal.pretrain.masks import FEWEST_PATCHES, fewest_frames, n_masked
@@ -37,9 +40,8 @@ from tymbal.train.resume import Checkpoints
 
 log = logging.getLogger(__name__)
 
-# Standard deviation between clips of their mean tokens, each component of which has a size of about 1. An encoder that
-# is not trained gives 0.1 and more; one that gives every clip the same answer has collapsed.
-SPREAD_COLLAPSED = 1e-3
+MOST_STEPS = 1000  # between checks, unless the settings tell: what a stopped job loses at most
+WITHOUT_EFFECT = {"tensorboard", "activation_checkpointing"}  # on the weights that are learnt
 
 
 @dataclass(frozen=True)
@@ -104,39 +106,36 @@ def pretrain(
     model.to(device)
     model.activation_checkpointing = settings.train.activation_checkpointing
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
-    train, val = (_clips(store, ids[part], settings, scale, device) for part in ("train", "val"))
+    train = _clips(store, ids["train"], settings, scale, device)
+    plan = EpochPlan(train, {part["dataset"]: part["weight"] for part in facts["parts"]}, settings.train, run.seed)
+    held_out = _clips(store, ids["val"], settings, scale, device)
+    val = [
+        Part(evenly(held_out.subset(mine), MOST_CLIPS), plan.counts[dataset])
+        for dataset, mine in held_out.members.items()
+    ]
     dtype = autocast_dtype(settings.train.precision, device)
     log.info("%d parameters; training on %s in %s", n_parameters, device, dtype or torch.float32)
-    log.info("clips: %d, validation: %d", len(train.clip_ids), len(val.clip_ids))
+    log.info("clips: %d, validation: %d", len(train.clip_ids), n_val := sum(len(part.clips.clip_ids) for part in val))
     log.info("masked: %d of %d patches", n_masked(settings.pretext.masking, model.grid), math.prod(model.grid))
     log.info("applied: %s", settings.model_dump(mode="json"))
 
-    description = {
+    defining = {
         "run": run._asdict(),
-        "pretraining": settings.model_dump(mode="json"),
-        "corpus": facts,
+        "pretraining": settings.model_dump(mode="json", exclude={"train": WITHOUT_EFFECT}),
+        "weights": plan.counts,
         "clips": fingerprint([ids["train"], ids["val"]]),
         "features": store.state.fingerprint,
         "norm": dataclasses.asdict(norm),
         "init": None if start is None else start.sha256,
         "code": code,
     }
-    checkpoints = Checkpoints(outputs.checkpoints, fingerprint(description))
-    weights = {part["dataset"]: part["weight"] for part in facts["parts"]}
-    plan = EpochPlan(train, weights, settings.train, run.seed)
-    objective = _objective(model, plan, val, settings, run.seed, device, dtype)
-    state = fit(
-        model,
-        objective,
-        adam({1.0: list(model.parameters())}, settings.train.optimizer),
-        _rate(settings, plan),
-        settings.train,
-        None,
-        checkpoints,
-        device,
-        dtype,
-        _tensorboard(outputs.tensorboard) if settings.train.tensorboard else None,
-    )
+    checkpoints = Checkpoints(outputs.checkpoints, fingerprint(defining))
+    check = Check(val, settings, run.seed, dtype, model)
+    objective = _objective(model, plan, check, settings, run.seed, device)
+    optimizer = adam({1.0: list(model.parameters())}, settings.train.optimizer)
+    rate = _rate(settings, plan)
+    with _tensorboard(outputs.tensorboard if settings.train.tensorboard else None) as on_round:
+        state = fit(model, objective, optimizer, rate, settings.train, None, checkpoints, device, dtype, on_round)
     card = EncoderCard(
         net=settings.net.model_dump(mode="json"),
         n_mels=store.state.n_mels,
@@ -154,11 +153,14 @@ def pretrain(
     write_json(
         outputs.run,
         {
-            **description,
+            **defining,
+            "pretraining": settings.model_dump(mode="json"),
+            "corpus": facts,
             "best_check": state.best_round,
             "steps": int(history["step"].iloc[-1]),
             "n_train": len(train.clip_ids),
-            "n_val": len(val.clip_ids),
+            "n_val": n_val,
+            "n_short": len(clips) - len(train.clip_ids) - len(held_out.clip_ids),
             "n_patches": math.prod(model.grid),
             "n_masked": n_masked(settings.pretext.masking, model.grid),
             "parameters": n_parameters,
@@ -186,7 +188,8 @@ def _clips(store: FeatureStore, ids: list[str], settings: Pretraining, scale: Sc
     kept = tuple(clip_id for clip_id, enough in zip(ids, long_enough, strict=True) if enough)
     if not kept:
         raise InputError(
-            f"all {len(ids)} clips are shorter than the {fewest} frames that hold {FEWEST_PATCHES} patches"
+            f"all {len(ids)} clips of a part of the corpus are shorter than the {fewest} frames that hold "
+            f"{FEWEST_PATCHES} patches. Make net.patch smaller, or give the corpus longer clips."
         )
     return ClipSet(store, kept, np.zeros((len(kept), 0), np.float32), settings.net.n_frames, scale, device, columns)
 
@@ -194,15 +197,13 @@ def _clips(store: FeatureStore, ids: list[str], settings: Pretraining, scale: Sc
 def _objective(
     model: MaskedPatchModel,
     plan: EpochPlan,
-    val: ClipSet,
+    check: Check,
     settings: Pretraining,
     seed: int,
     device: torch.device,
-    dtype: torch.dtype | None,
 ) -> Objective:
-    options = settings.train
-    per_round = options.check_every * options.accumulate if options.check_every else plan.batches_per_epoch
-    per_round = min(per_round, plan.n_batches)
+    steps = min(settings.train.check_every or min(plan.steps_per_epoch, MOST_STEPS), plan.n_steps)
+    per_round = steps * settings.train.accumulate
     rounds = math.ceil(plan.n_batches / per_round)
     masks = torch.Generator(device)
 
@@ -214,71 +215,49 @@ def _objective(
     def loss(batch: Batch) -> dict[str, Tensor]:
         return pretext_losses(model, batch.x, None if batch.full else batch.n_frames, settings.pretext, masks)
 
-    def validate() -> dict[str, Any]:
-        columns = _validate(model, val, settings, torch.Generator(device).manual_seed(derive(seed, "val mask")), dtype)
-        if columns["val_spread"] < SPREAD_COLLAPSED:
-            raise InputError(
-                f"the encoder has collapsed: over different clips its output has a standard deviation of "
-                f"{columns['val_spread']:.1g}, expected {SPREAD_COLLAPSED:g} or more. Lower train.optimizer.lr (now "
-                f"{options.optimizer.lr:g}), lengthen the warm-up, or look whether the corpus holds anything but "
-                "silence."
-            )
-        return columns
-
     return Objective(
+        round_name="check",
         batches=batches,
         rounds=rounds,
         n_batches=per_round,
         n_batches_last=plan.n_batches - (rounds - 1) * per_round,
         loss=loss,
-        validate=validate,
+        validate=lambda: check(model),
         select="val_loss",
         larger_is_better=False,
     )
 
 
-@torch.inference_mode()
-def _validate(
-    model: MaskedPatchModel, val: ClipSet, settings: Pretraining, generator: torch.Generator, dtype: torch.dtype | None
-) -> dict[str, Any]:
-    """Losses on held-out clips with the same masks at every check, and how much the encoder tells clips apart."""
-    model.eval()
-    totals: dict[str, float] = {}
-    pooled = []
-    for batch in val.in_order(settings.train.batch_size):
-        n_frames = None if batch.full else batch.n_frames
-        with torch.autocast(val.device.type, dtype=dtype, enabled=dtype is not None):
-            losses = pretext_losses(model, batch.x, n_frames, settings.pretext, generator)
-            pooled.append(model.embed(batch.x, n_frames).float())
-        for name, value in losses.items():
-            totals[name] = totals.get(name, 0.0) + value.item() * len(batch.x)
-    columns = {f"val_{name}": total / len(val.clip_ids) for name, total in totals.items()}
-    vectors = torch.cat(pooled)  # [N, D]
-    return {**columns, "val_spread": vectors.std(dim=0, correction=0).mean().item() if len(vectors) > 1 else math.nan}
-
-
 def _rate(settings: Pretraining, plan: EpochPlan) -> Callable[[int, list[dict[str, Any]]], float]:
     schedule, options = settings.train.schedule, settings.train
-    n_steps = math.ceil(plan.n_batches / options.accumulate)
 
     def rate(step: int, history: list[dict[str, Any]]) -> float:
         if isinstance(schedule, PlateauSchedule):
             factor = plateau_factor(schedule, step, [-row["val_loss"] for row in history])
         else:
-            factor = rate_factor(schedule, step, n_steps, 1)
+            factor = rate_factor(schedule, step, plan.n_steps, 1)
         return options.optimizer.lr * factor
 
     return rate
 
 
-def _tensorboard(folder: Path) -> Callable[[dict[str, Any]], None]:
-    """Writes each row of the history for TensorBoard."""
+@contextmanager
+def _tensorboard(folder: Path | None) -> Iterator[Callable[[list[dict[str, Any]]], None] | None]:
+    """Writes the history for TensorBoard: all of it first, as an earlier attempt may have been stopped anywhere."""
+    if folder is None:
+        yield None
+        return
     from tensorboardX import SummaryWriter
 
-    def write(row: dict[str, Any]) -> None:
-        with SummaryWriter(str(folder)) as writer:
-            for name, value in row.items():
-                if name not in ("round", "step"):
-                    writer.add_scalar(name.replace("_", "/", 1), value, row["step"])
+    shutil.rmtree(folder, ignore_errors=True)
+    written = 0
+    with SummaryWriter(str(folder), flush_secs=10) as writer:
 
-    return write
+        def write(history: list[dict[str, Any]]) -> None:
+            nonlocal written
+            for row in history[written:]:
+                for name in row.keys() - {"round", "step"}:
+                    writer.add_scalar(name.replace("_", "/", 1), row[name], row["step"])
+            written = len(history)
+
+        yield write

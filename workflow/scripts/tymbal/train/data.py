@@ -1,5 +1,6 @@
 """Clips in batches: which clips in which order, read ahead while the model computes."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -59,17 +61,22 @@ class ClipSet:
         return self.store.where(self.clip_ids)
 
     def batches(
-        self, windows: Sequence[np.ndarray], batch_size: int, rng: np.random.Generator | None = None
+        self,
+        windows: Sequence[np.ndarray],
+        batch_size: int,
+        rng: np.random.Generator | None = None,
+        read_ahead: bool | None = None,
     ) -> Iterator[Batch]:
         """Batches of the clips at the positions in `windows`, one after the other.
 
-        The next batch is read while one is used. If there are several windows, the system is asked to read the clips
-        of the next one from the disk, in the order of the files, when one is begun.
+        The next batch is read while one is used. When a window is begun, the system can be asked to read the clips of
+        the next one from the disk, in the order of the files.
 
         Args:
             windows: positions of clips, in the order of reading.
             batch_size: clips in a batch; the last may have fewer.
             rng: where longer clips are cut at random; None cuts them at the end.
+            read_ahead: whether the system is asked; None: if there are several windows.
         """
         order = np.concatenate(windows)
         surplus = np.maximum(self.places.n_frames[order] - self.n_frames, 0)
@@ -78,15 +85,27 @@ class ClipSet:
         chunks = [(order[i : i + batch_size], first[i : i + batch_size]) for i in starts]
         begins = np.cumsum([0, *map(len, windows[:-1])]) // batch_size  # chunk in which each window begins
         due = np.append(0, begins[:-1])  # and the chunk at which it is asked for
+        asked = len(windows) > 1 if read_ahead is None else read_ahead
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as scout:
             ahead = reader.submit(self._read, *chunks[0])
             for i in range(len(chunks)):
-                for k in np.flatnonzero(due == i).tolist() if len(windows) > 1 else ():
+                for k in np.flatnonzero(due == i).tolist() if asked else ():
                     scout.submit(self._read_ahead, windows[k])
                 batch = ahead.result()
                 if i + 1 < len(chunks):
                     ahead = reader.submit(self._read, *chunks[i + 1])
                 yield batch
+
+    def subset(self, positions: np.ndarray) -> "ClipSet":
+        """Only the clips at these positions."""
+        ids = tuple(self.clip_ids[i] for i in positions)
+        return dataclasses.replace(self, clip_ids=ids, labels=self.labels[positions])
+
+    @property
+    def members(self) -> dict[str, np.ndarray]:
+        """Positions of the clips of each data set, in a store of several (`FeatureStore.joined`)."""
+        dataset, names = pd.factorize(pd.Series(self.clip_ids).str.partition(":")[0])
+        return {name: np.flatnonzero(dataset == i) for i, name in enumerate(names)}
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """All clips once, as listed."""
@@ -101,7 +120,11 @@ class ClipSet:
         x, n_frames = self.store.batch(ids, length, self.scale.mean, self.scale.std, self.scale.pad, first.tolist())
         y = torch.from_numpy(self.labels[chunk])
         full = bool((n_frames == length).all())
-        return Batch(x.to(self.device), n_frames.to(self.device), y.to(self.device), full)
+        return Batch(self._send(x), self._send(n_frames), self._send(y), full)
+
+    def _send(self, part: Tensor) -> Tensor:
+        # Only from pinned memory does a copy to a GPU not wait for what the GPU is doing.
+        return part.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else part
 
     def _read_ahead(self, window: np.ndarray) -> None:
         self.store.read_ahead([self.clip_ids[i] for i in window])

@@ -158,6 +158,14 @@ def finetune(
     patience = settings.train.early_stopping
     state = fit(model, objective, optimizer, rate, settings.train, patience, checkpoints, device, dtype)
 
+    heard: dict[str, Any] = {
+        "transductive": False,
+        "labelled": True,
+        "held_out": [[run.dataset, run.fold]],
+        "parts": [{"dataset": run.dataset}],
+    }
+    if start is not None:
+        heard["before"] = start.corpus  # so that all the weights have heard goes on being told
     card = ModelCard(
         net=settings.net.model_dump(mode="json"),
         n_mels=store.state.n_mels,
@@ -168,6 +176,7 @@ def finetune(
         frontend=store.state.to_json(),
         loss=settings.train.loss,
         long_clips=settings.long_clips,
+        corpus=heard,
         provenance={**run._asdict(), "code": code, "fingerprint": checkpoints.fingerprint},
     )
     save_model(outputs.model, outputs.card, model, card)
@@ -256,6 +265,7 @@ def _objective(
 
     n_batches = -(-len(train.clip_ids) // options.batch_size)
     return Objective(
+        round_name="epoch",
         batches=batches,
         rounds=options.epochs,
         n_batches=n_batches,

@@ -31,6 +31,7 @@ class Objective:
     round is an epoch.
 
     Args:
+        round_name: what users call a round: `epoch` or `check`.
         batches: the training batches of a round.
         rounds: how many rounds there are.
         n_batches: how many batches a round has; the last may have fewer.
@@ -42,6 +43,7 @@ class Objective:
         larger_is_better: its direction.
     """
 
+    round_name: str
     batches: Callable[[int], Iterator[Batch]]
     rounds: int
     n_batches: int
@@ -62,7 +64,7 @@ def fit(
     checkpoints: Checkpoints,
     device: torch.device,
     dtype: torch.dtype | None,
-    on_round: Callable[[dict[str, Any]], None] | None = None,
+    on_round: Callable[[list[dict[str, Any]]], None] | None = None,
 ) -> State:
     """Train, keep the best round, resume from a checkpoint if there is one.
 
@@ -79,7 +81,7 @@ def fit(
         checkpoints: where to save and from where to resume.
         device: CPU or CUDA.
         dtype: of autocast, None for float32.
-        on_round: told each new row of the history.
+        on_round: given the history after each round.
 
     Returns:
         The final state; `history` has a row a round.
@@ -91,6 +93,7 @@ def fit(
     state = checkpoints.load(model, optimizer, device)
     if state.scaler:
         scaler.load_state_dict(state.scaler)
+    name = objective.round_name
     steps_per_round = math.ceil(objective.n_batches / settings.accumulate)
     n_all = (objective.rounds - 1) * objective.n_batches + objective.n_batches_last
     progress = Progress("training", n_all, "batches", done=min(state.round * objective.n_batches, n_all))
@@ -117,14 +120,14 @@ def fit(
                     nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
                 scaler.step(optimizer)
                 scaler.update()
-            for name, value in losses.items():
-                totals[name] = totals.get(name, 0) + value.detach().double() * len(batch.x)
+            for part, value in losses.items():
+                totals[part] = totals.get(part, 0) + value.detach().double() * len(batch.x)
             n_clips += len(batch.x)
-            progress.add(1, note=f"round {this}/{objective.rounds}")
+            progress.add(1, note=f"{name} {this}/{objective.rounds}")
             if i % LOOK_EVERY == LOOK_EVERY - 1:
-                _check_finite(losses["loss"], this, lr)
-        means = {f"train_{name}": total.item() / n_clips for name, total in totals.items()}
-        _check_finite(means["train_loss"], this, lr)
+                _check_finite(losses["loss"], f"{name} {this}", lr)
+        means = {f"train_{part}": total.item() / n_clips for part, total in totals.items()}
+        _check_finite(means["train_loss"], f"{name} {this}", lr)
         trained = time.monotonic() - started
         row = {
             "round": this,
@@ -135,25 +138,31 @@ def fit(
             "clips_per_s": n_clips / trained,
             "seconds": time.monotonic() - started,
         }
+        if not math.isfinite(row[objective.select]):
+            raise InputError(
+                f"{objective.select} of {name} {this} is {row[objective.select]}, so that no weights can be "
+                f"chosen: they have diverged. {_remedy(lr)}"
+            )
         state.history.append(row)
         state.round = this
         state.best_round = _best_round(state.history, objective)
         state.seconds += row["seconds"]
         state.scaler = scaler.state_dict()
         checkpoints.save(state, model, optimizer)
-        log.info("round %d: %s", this, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float)))
+        log.info("%s %d: %s", name, this, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float)))
         if on_round is not None:
-            on_round(row)
+            on_round(state.history)
     checkpoints.load_best(model, state)
     return state
 
 
-def _check_finite(loss: Tensor | float, round_: int, lr: float) -> None:
+def _check_finite(loss: Tensor | float, where: str, lr: float) -> None:
     if not math.isfinite(loss):
-        raise InputError(
-            f"the training loss of round {round_} is {float(loss)}: the weights have diverged. Lower "
-            f"train.optimizer.lr (now {lr:g}), set train.clip_norm to 1 or train.precision to fp32."
-        )
+        raise InputError(f"the training loss of {where} is {float(loss)}: the weights have diverged. {_remedy(lr)}")
+
+
+def _remedy(lr: float) -> str:
+    return f"Lower train.optimizer.lr (now {lr:g}), set train.clip_norm to 1 or train.precision to fp32."
 
 
 def _best_round(history: list[dict[str, Any]], objective: Objective) -> int:

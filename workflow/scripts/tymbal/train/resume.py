@@ -86,7 +86,7 @@ class Checkpoints:
                 moments.setdefault(int(index), {})[key] = value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
         state = State(**note)
-        log.info("resuming after round %d (best so far: %d)", state.round, state.best_round)
+        log.info("resuming after checkpoint %d (best so far: %d)", state.round, state.best_round)
         return state
 
     def load_best(self, model: nn.Module, state: State) -> None:

@@ -1,0 +1,97 @@
+"""Held-out recordings: how well the pretext task goes on them, and whether the encoder still tells clips apart."""
+
+import logging
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from tymbal.config.pretrain import Pretraining
+from tymbal.errors import InputError
+from tymbal.pretrain.ssast import MaskedPatchModel, pretext_losses
+from tymbal.seeds import derive
+from tymbal.train.data import ClipSet
+
+log = logging.getLogger(__name__)
+
+MOST_CLIPS = 4096  # of a data set that a check looks at: enough to choose by, however large the corpus
+SPREAD_CLIPS = 256  # of a data set that the spread is measured on
+COLLAPSED = 0.01  # of the spread before training
+
+
+class Part(NamedTuple):
+    """Held-out clips of one data set."""
+
+    clips: ClipSet
+    weight: float  # how many of its clips an epoch of training takes
+
+
+class Check:
+    """The check that ends each round: the same clips and the same masks every time.
+
+    Args:
+        parts: held-out clips of each data set; means over data sets are weighted as training is.
+        settings: of the pre-training.
+        seed: of the run.
+        dtype: of autocast, None for float32.
+        model: before training, with which later spreads are compared.
+    """
+
+    def __init__(
+        self, parts: list[Part], settings: Pretraining, seed: int, dtype: torch.dtype | None, model: MaskedPatchModel
+    ) -> None:
+        self.parts, self.settings, self.seed, self.dtype = parts, settings, seed, dtype
+        self.spread_before = self._spread(model)
+        log.info("spread of held-out clips before training: %.3g", self.spread_before)
+        if self.spread_before == 0:
+            log.warning("the held-out clips do not differ, so that a collapse of the encoder cannot be noticed")
+
+    def __call__(self, model: MaskedPatchModel) -> dict[str, Any]:
+        """Columns for the history.
+
+        Raises:
+            InputError: the encoder gives all clips nearly the same answer.
+        """
+        columns = {**self._losses(model), "val_spread": self._spread(model)}
+        if columns["val_spread"] < COLLAPSED * self.spread_before:
+            raise InputError(
+                f"the encoder has collapsed: its output differs between clips by {columns['val_spread']:.2g} (standard "
+                f"deviation), by {self.spread_before:.2g} before training. Lower train.optimizer.lr (now "
+                f"{self.settings.train.optimizer.lr:g}) or lengthen the warm-up."
+            )
+        return columns
+
+    @torch.inference_mode()
+    def _losses(self, model: MaskedPatchModel) -> dict[str, float]:
+        model.eval()
+        means: dict[str, float] = {}
+        whole = sum(part.weight for part in self.parts)
+        for i, (clips, weight) in enumerate(self.parts):
+            generator = torch.Generator(clips.device).manual_seed(derive(self.seed, "val mask", i))
+            for batch in clips.in_order(self.settings.train.batch_size):
+                n_frames = None if batch.full else batch.n_frames
+                with torch.autocast(clips.device.type, dtype=self.dtype, enabled=self.dtype is not None):
+                    losses = pretext_losses(model, batch.x, n_frames, self.settings.pretext, generator)
+                share = weight / whole * len(batch.x) / len(clips.clip_ids)
+                for name, value in losses.items():
+                    means[f"val_{name}"] = means.get(f"val_{name}", 0.0) + share * value.item()
+        return means
+
+    @torch.inference_mode()
+    def _spread(self, model: MaskedPatchModel) -> float:
+        """Standard deviation between clips of their mean token, averaged over its components."""
+        model.eval()
+        pooled = []
+        for clips, _ in self.parts:
+            some = evenly(clips, SPREAD_CLIPS)
+            for batch in some.in_order(self.settings.train.batch_size):
+                pooled.append(model.embed(batch.x, None if batch.full else batch.n_frames).double())
+        return torch.cat(pooled).std(dim=0, correction=0).mean().item()
+
+
+def evenly(clips: ClipSet, most: int) -> ClipSet:
+    """Some of the clips, evenly spread over their list."""
+    if len(clips.clip_ids) <= most:
+        return clips
+    chosen = np.linspace(0, len(clips.clip_ids) - 1, most).round().astype(int)
+    return clips.subset(chosen)
