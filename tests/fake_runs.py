@@ -123,6 +123,7 @@ def write_pretraining(
     transductive: bool = False,
     init: str | Mapping[str, Any] = "scratch",
     before: Mapping[str, Any] | None = None,
+    n_short: int = 0,
 ) -> tuple[list[tuple[PretrainRun, Path]], dict[str, Path]]:
     """Write the folders of a pre-training, on one corpus if it is transductive, otherwise on one a fold of `esc`.
 
@@ -149,6 +150,7 @@ def write_pretraining(
             "steps": 3000,
             "n_train": sum(part["n_train"] for part in facts["parts"]),
             "n_val": sum(part["n_val"] for part in facts["parts"]),
+            "n_short": n_short,
             "n_patches": 62,
             "n_masked": 48,
             "parameters": 6_112_000,

@@ -39,6 +39,7 @@ CARD = ModelCard(
     frontend={"sample_rate": 16000},
     long_clips="error",
     loss="bce",
+    corpus={"transductive": False, "held_out": [["pond", 1]], "parts": [{"dataset": "pond"}]},
     provenance={"seed": 3},
 )
 

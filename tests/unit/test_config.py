@@ -256,6 +256,15 @@ def test_a_preset_is_what_is_not_given_key_by_key(preset):
     assert train(optimizer={"name": kind, "lr": 0.01}).optimizer == Optimizer(name=kind, lr=0.01)
 
 
+def test_the_name_of_a_pretraining_is_no_path():
+    for keys in ("models/ssast-tiny/init", "pretraining/nights-tiny/init"):
+        raw = changed(keys, "first", with_ssl())
+        raw["pretraining"]["first"] = PRETRAINING
+        with pytest.raises(InputError, match=r"init: text is .* pre-training 'first', write {ssl: first}") as error:
+            load(raw)
+        assert len(error.value.cases) == 1
+
+
 CNN = {"arch": "cnn", "n_frames": 592}
 
 

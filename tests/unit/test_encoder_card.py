@@ -89,6 +89,7 @@ def finetuned(tmp_path):
             frontend=features().to_json(),
             long_clips="error",
             loss="bce",
+            corpus=CORPUS,
             provenance={},
         )
         save_model(path, path.with_suffix(".json"), model, card)
@@ -141,7 +142,7 @@ def test_positions_of_our_own_files_are_fitted(encoder, finetuned):
     then, path = finetuned(net)
     model = pretext_model()
     report = load_start(path, model, NET, features())
-    assert (report.kind, report.n_frames, report.corpus) == (OWN_MODEL, 48, None)
+    assert (report.kind, report.n_frames, report.corpus) == (OWN_MODEL, 48, CORPUS)
     assert (report.positions_mel, report.positions_time) == ("cropped 3 -> 2 (rows 0..1)", "interpolated 3 -> 4")
     assert torch.equal(model.pos_embed[0, 2], then.pos_embed[0, 2])
     assert torch.equal(model.blocks[1].mlp.fc2.weight, then.blocks[1].mlp.fc2.weight)

@@ -135,18 +135,28 @@ def test_training_curves_without_a_defined_map(summary):
 
 
 def test_pretext_curves_have_the_parts_of_the_objective(summary):
-    checks = rows_of(read_table(summary / "pretext_curves.csv"), {"ssl": "joint"})
-    figure = pretext_curves(checks, Figure(), {})
+    checks, pretraining = (read_table(summary / f"{name}.csv") for name in ("pretext_curves", "pretraining"))
+    mine = rows_of(checks, {"ssl": "joint"})
+    figure = pretext_curves(mine, pretraining, Figure(), {})
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert titles == ["InfoNCE", "Masked patches told apart", "Reconstruction, MSE", "Learning rate"]
     *runs, mean, kept = figure.axes[2].lines[4:]  # after those of training
     assert len(runs) == 3
     np.testing.assert_allclose(mean.get_xdata(), 1.5 * np.arange(1, 31))  # epochs, not checks
     np.testing.assert_allclose(mean.get_ydata(), np.mean([run.get_ydata() for run in runs], axis=0))
-    assert kept.get_ydata().tolist() == checks.loc[checks["best"] == 1, "val_mse"].tolist()
+    assert kept.get_ydata().tolist() == mine.loc[mine["best"] == 1, "val_mse"].tolist()
+    assert len(pretext_curves(rows_of(checks, {"ssl": "discriminative"}), pretraining, Figure(), {}).axes) == 3
 
-    checks = rows_of(read_table(summary / "pretext_curves.csv"), {"ssl": "discriminative"})
-    assert len(pretext_curves(checks, Figure(), {}).axes) == 3
+
+def test_pretext_curves_show_chance(summary):
+    checks, pretraining = (read_table(summary / f"{name}.csv") for name in ("pretext_curves", "pretraining"))
+    for accuracy in (0.3, 0.001):  # above and below chance
+        flat = checks.assign(val_accuracy=accuracy, train_accuracy=accuracy)
+        axes = pretext_curves(flat, pretraining, Figure(), {}).axes
+        chance = [[line.get_ydata()[0] for line in panel.lines if line.get_linestyle() == "--"] for panel in axes]
+        assert chance == [[pytest.approx(np.log(48))], [pytest.approx(1 / 48)], [], []]
+        for panel in axes[:3]:
+            assert panel.get_ylim()[1] > 1.04 * max(max(line.get_ydata()) for line in panel.lines)
 
 
 @pytest.mark.parametrize(("dataset", "metrics"), [("zh", ["mAP_macro"]), ("single", ["accuracy", "mAP_macro"])])
@@ -161,7 +171,7 @@ def test_a_line_joins_models_that_differ_in_labels_alone(summary, dataset, metri
         assert means.get_xdata().tolist() == [10, 100]
         np.testing.assert_allclose(means.get_ydata(), overall.groupby("model")["value"].mean()[["m-10", "m"]])
         assert means.get_label() == "m"
-    seen = label_share(table, runs.assign(transductive=1), Figure(), {}).axes[0].lines[-1]
+    seen = label_share(table, runs.assign(test_clips="transductive"), Figure(), {}).axes[0].lines[-1]
     assert seen.get_label() == "m (transductive)"
 
 

@@ -16,6 +16,7 @@ from tymbal.config.models import Model
 from tymbal.errors import InputError
 from tymbal.evaluate import scoring
 from tymbal.evaluate.metrics import headline
+from tymbal.evaluate.starts import known_of_test_clips
 from tymbal.files import sha256
 from tymbal.ingest.manifest import LABEL, write_manifest
 from tymbal.models.build import build, load_model
@@ -175,6 +176,20 @@ def test_starting_weights_are_loaded_and_recorded(data, tmp_path):
     record = json.loads(made.run.read_text())
     assert record["init"]["sha256"] == sha256(tmp_path / "start.pth")
     assert record["init"]["corpus"] is None
+    assert json.loads(made.card.read_text())["corpus"]["before"] is None  # weights that do not tell
+
+
+def test_a_model_made_from_a_model_tells_all_that_was_heard_before(data, tmp_path):
+    first = train(data, tmp_path / "a", settings(epochs=1))
+    second = train(dataclasses.replace(data, init=first.model), tmp_path / "b", settings(epochs=1))
+    heard = json.loads(second.card.read_text())["corpus"]
+    own = {"transductive": False, "labelled": True, "held_out": [["field", 1]], "parts": [{"dataset": "field"}]}
+    assert heard == {**own, "before": own}
+    start = json.loads(second.run.read_text())["init"]
+    assert start["corpus"] == own
+    assert known_of_test_clips(start, "field", 1) == "clean"
+    assert known_of_test_clips(start, "field", 2) == "transductive"  # its clips were trained on, with their labels
+    assert known_of_test_clips(start, "pond", 1) == "unknown"
 
 
 def test_padding_is_recorded_and_reaches_the_scores(data, tmp_path):

@@ -83,7 +83,8 @@ def made(tmp_path_factory):
     families = {model: model.removesuffix("-10") for model in ("m1", *starts)}
     pretrainings, corpora = write_pretraining(root, "tiny", 2)
     chained = {"init": {"ssl": "all", "seed": 0}, "before": corpus_facts(1, transductive=True)}
-    for ssl, settings in {"all": {"objective": "generative", "transductive": True}, "chained": chained}.items():
+    heard = {"objective": "generative", "transductive": True, "n_short": 1200}
+    for ssl, settings in {"all": heard, "chained": chained}.items():
         further = write_pretraining(root / ssl, ssl, 1, **settings)
         pretrainings += further[0]
         corpora = further[1] | corpora
@@ -135,6 +136,25 @@ def test_headlines_are_the_mean_over_runs_with_their_number(made):
     assert "over 4 runs (2 folds, 2 seeds), 40 test clips each" in page.text
     assert "2 of 3 classes evaluable" in page.text
     assert "One run with 40 test clips: there is no spread" in page.text
+
+
+def test_the_first_sentence_holds_for_transductive_models_too(made, tmp_path):
+    (summary, figures, splits), page = made
+    told = "Every score is of test clips, which neither trained a model nor chose its epoch"
+    assert f"{told}, but for those marked transductive, whose starting weights had heard them." in page.text
+    write_page(summary, figures, {"field": splits["field"]}, tmp_path / "clean.html")
+    assert f"{told}." in Page(tmp_path / "clean.html").text
+
+
+def test_a_share_of_the_labels_is_told_beside_the_model(made, tmp_path):
+    (summary, figures, splits), page = made
+    assert {row[1] for row in page.rows if len(row) == 9 and "% of labels" in row[1]} == {"m2-10 10 % of labels"}
+    for table in summary.glob("*.csv"):
+        (tmp_path / table.name).write_bytes(table.read_bytes())
+    write_table(read_table(summary / "runs.csv").assign(label_percent=10), tmp_path / "runs.csv")
+    write_page(tmp_path, figures, splits, tmp_path / "few.html")
+    pairs = [row[:2] for row in Page(tmp_path / "few.html").rows if len(row) == 7 and row[0].startswith("m2 ")]
+    assert ["m2 10 % of labels", "ours 10 % of labels"] in pairs
 
 
 def test_accuracy_only_where_clips_have_one_class(made):
@@ -191,13 +211,16 @@ def test_the_overview_says_what_each_model_starts_from(made):
     assert starts == {
         "m1": "scratch",
         "m2": "scratch",
-        "m2-10": "scratch",
-        "public": "SSAST-<1>.pth",
+        "m2-10 10 % of labels": "scratch",
+        "public": "SSAST-<1>.pth †",
         "ours": "tiny",
         "heard": "all transductive",
     }
     assert {"#pretraining--tiny", "#pretraining--all"} <= set(made[1].addresses)
-    assert "starting weights from pretrained/SSAST-<1>.pth" in made[1].text
+    told = "It is not known whether these weights have heard the test clips."
+    assert f"starting weights from pretrained/SSAST-<1>.pth . {told}" in made[1].text
+    assert made[1].text.count(told) == 1
+    assert "†: not known whether these weights" in made[1].text
     assert made[1].text.count("Trained on 10 % of the training part.") == 1
 
 
@@ -219,6 +242,8 @@ def test_a_corpus_is_told_with_what_was_left_out(made):
     page = made[1]
     assert "A corpus for each test part, without its clips: esc folds 1–2." in page.text
     assert ["esc", "4", "200", "145–146", "10", "0.30", "41–42 test part, 3 same recording"] in page.rows
+    assert page.text.count("too short to mask") == 1
+    assert "No test clips. 1,200 clips too short to mask." in page.text
     assert ["field", "0.25", "30,000", "28,500", "1,500", "50.00", "none"] in page.rows
     assert "To reconstruct the masked patches (MSE); 48 of 62 patches are masked." in page.text
     assert "ours on esc" in page.text

@@ -103,17 +103,16 @@ def paired(runs, single_label=True) -> pd.DataFrame:
     return compare(runs, {"field": single_label}, "any").set_index(["model_a", "model_b", "metric"])
 
 
-def test_a_pair_is_compared_on_the_pooled_clips_of_the_runs_it_shares(write):
+def test_a_pair_is_compared_in_the_runs_it_shares(write):
     runs, right = [], {"good": [], "bad": []}
     for fold, seed in ((1, 0), (2, 0), (1, 5), (2, 5)):
+        n = 40 * fold
         for model, share in (("bad", 0.4), ("good", 0.9)):
-            scores, labels = single(60 + fold, share, seed + fold)
-            runs.append(
-                write(Run("field", model, fold, seed), scores, labels, [f"{fold}-{i // 2}" for i in range(60 + fold)])
-            )
-            right[model].append(scores.argmax(1) == labels.argmax(1))
-    scores, labels = single(61, 0.2, 9)
-    runs.append(write(Run("field", "once", 1, 5), scores, labels, [f"1-{i // 2}" for i in range(61)]))
+            scores, labels = single(n, share, seed + fold)
+            runs.append(write(Run("field", model, fold, seed), scores, labels, [f"{fold}-{i // 2}" for i in range(n)]))
+            right[model].append((scores.argmax(1) == labels.argmax(1)) * 1.0)
+    scores, labels = single(40, 0.2, 9)
+    runs.append(write(Run("field", "once", 1, 5), scores, labels, [f"1-{i // 2}" for i in range(40)]))
     runs.append(write(Run("field", "alone", 3, 5), scores, labels, "r"))
     table = paired(runs)
     assert list(table.reset_index()[COLUMNS]) == COLUMNS
@@ -123,17 +122,35 @@ def test_a_pair_is_compared_on_the_pooled_clips_of_the_runs_it_shares(write):
         ("good", "once", "mAP"),
     ]
     row = table.loc["bad", "good", "accuracy"]
-    assert (row["n_runs"], row["n_recordings"], row["draws"]) == (4, 31 + 31, N_DRAWS)
-    of_seeds = {m: np.mean([np.concatenate(r[:2]).mean(), np.concatenate(r[2:]).mean()]) for m, r in right.items()}
-    assert row["mean_a"] == pytest.approx(of_seeds["bad"])
-    assert row["difference"] == pytest.approx(of_seeds["good"] - of_seeds["bad"])
+    assert (row["n_runs"], row["n_recordings"], row["draws"]) == (4, 20 + 40, N_DRAWS)
+    means = {model: np.mean([clips.mean() for clips in of_runs]) for model, of_runs in right.items()}
+    assert row["mean_a"] == pytest.approx(means["bad"])
+    assert row["difference"] == pytest.approx(means["good"] - means["bad"])
     assert 0 < row["low"] < row["difference"] < row["high"]
-    assert table.loc["bad", "once", "accuracy"][["n_runs", "n_recordings"]].tolist() == [1, 31]
-    # The interval of a difference of paired means, as the normal approximation has it.
-    d = [np.concatenate(right["good"][i : i + 2]) * 1.0 - np.concatenate(right["bad"][i : i + 2]) for i in (0, 2)]
-    of_recordings = pd.Series(np.mean(d, axis=0)).groupby([*np.arange(61) // 2, *(100 + np.arange(62) // 2)]).sum()
-    width = 2 * 1.96 * of_recordings.std() * 62**0.5 / 123
+    assert table.loc["bad", "once", "accuracy"][["n_runs", "n_recordings"]].tolist() == [1, 20]
+    # The interval of a mean over folds of differences, as the normal approximation has it.
+    of_folds = [np.mean([right["good"][i] - right["bad"][i] for i in (fold, fold + 2)], axis=0) for fold in (0, 1)]
+    of_recordings = [clips.reshape(-1, 2).mean(axis=1) for clips in of_folds]
+    width = 2 * 1.96 * np.sqrt(sum(each.var() / len(each) for each in of_recordings)) / 2
     assert row["high"] - row["low"] == pytest.approx(width, rel=0.15)
+
+
+@pytest.mark.parametrize("rule", ["any", "main-ignore-sub"])
+def test_differences_are_those_of_the_means_over_runs(write, rule):
+    """Folds of different sizes, one without any positive: where the clips of all folds pooled would tell otherwise."""
+    runs, alone = [], {"a": [], "b": []}
+    for fold, seed in ((1, 0), (2, 0), (3, 0), (1, 1)):
+        _, labels, recording = clips(20 * fold, 6, fold)
+        labels = labels * (fold != 3)
+        for model in alone:
+            scores = clips(20 * fold, 6, 100 * fold + 10 * seed + len(alone[model]) + (model == "b"))[0] * fold / 3
+            runs.append(write(Run("field", model, fold, seed), scores, labels, recording))
+            found = {row.metric: row.value for row in evaluate(scores, labels, CLASSES, rule, 0.5, False)}
+            alone[model].append(found["mAP_macro"])
+    row = compare(runs, {"field": False}, rule).iloc[0]
+    a, b = (np.mean([value for value in values if value is not None]) for values in alone.values())
+    assert None in alone["a"]
+    assert row[["mean_a", "mean_b", "difference"]].tolist() == pytest.approx([a, b, b - a])
 
 
 def test_equal_models_do_not_differ_whatever_is_drawn(write):
@@ -173,11 +190,11 @@ def test_the_interval_depends_on_nothing_else(write):
 
 def test_recordings_of_one_name_at_two_sites_are_two(write):
     runs = []
-    for fold, site in ((1, "S1"), (2, "S2")):
-        for model, share in (("a", 0.5), ("b", 0.6)):
-            scores, labels = single(20, share, fold)
-            runs.append(write(Run("field", model, fold, 0), scores, labels, [f"r{i // 2}" for i in range(20)], site))
-    assert paired(runs)["n_recordings"].tolist() == [20, 20]
+    for model, share in (("a", 0.5), ("b", 0.6)):
+        scores, labels = single(20, share)
+        site = np.repeat(["S1", "S2"], 10)
+        runs.append(write(Run("field", model, 1, 0), scores, labels, [f"r{i % 5}" for i in range(20)], site))
+    assert paired(runs)["n_recordings"].tolist() == [10, 10]
 
 
 def test_predictions_of_different_clips_are_refused(write):

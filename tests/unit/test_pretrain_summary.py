@@ -6,7 +6,7 @@ from tymbal.pretrain.summary import CORPORA, CURVES, PRETRAINING, collect
 
 
 def test_a_row_a_pre_training_with_the_losses_of_the_kept_check(tmp_path):
-    runs, corpora = write_pretraining(tmp_path, "tiny", 2)
+    runs, corpora = write_pretraining(tmp_path, "tiny", 2, n_short=7)
     tables = collect(runs, corpora)
     table = tables["pretraining"].set_index("corpus")
     assert len(table) == 2
@@ -25,7 +25,7 @@ def test_a_row_a_pre_training_with_the_losses_of_the_kept_check(tmp_path):
         assert row["checks"] == len(history) == 30
         for column in ("val_loss", "val_nce", "val_accuracy", "val_mse", "val_spread"):
             assert row[column] == kept[column]
-        assert (row["n_masked"], row["n_patches"], row["steps"]) == (48, 62, 3000)
+        assert (row["n_masked"], row["n_patches"], row["steps"], row["n_short"]) == (48, 62, 3000, 7)
     assert len(tables["pretext_curves"]) == 60
     assert tables["pretext_curves"].columns.tolist() == CURVES
 

@@ -1,5 +1,8 @@
 """Encoders judged without fine-tuning: pooled tokens, the two classifiers, and the table of all runs."""
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +14,7 @@ from tymbal.errors import InputError
 from tymbal.evaluate.tables import write_table
 from tymbal.folds import clip_ids, read_folds
 from tymbal.ingest.manifest import LABEL, read_manifest, write_manifest
+from tymbal.models.checkpoints import LoadReport
 from tymbal.models.ssast import SIZES, SSAST, Size
 from tymbal.norm import Scale, fit_norm
 from tymbal.pretrain.probe import Inputs, Task, knn, linear, pooled_layers, probe
@@ -212,6 +216,37 @@ def _foreign(seed: int) -> dict[str, torch.Tensor]:
     return {name: value for name, value in model.state_dict().items() if not name.startswith("head.")}
 
 
+@pytest.mark.parametrize(
+    ("corpus", "expected"),
+    [
+        (None, ("unknown", 0)),
+        ({"transductive": False, "held_out": [["field", 1]], "parts": [{"dataset": "other"}]}, ("clean", 0)),
+        ({"transductive": False, "held_out": [["field", 1]], "parts": [{"dataset": "field"}]}, ("clean", 1)),
+        ({"transductive": True, "held_out": [], "parts": [{"dataset": "field"}]}, ("transductive", 1)),
+        (
+            {
+                "transductive": False,
+                "held_out": [["field", 1]],
+                "parts": [{"dataset": "other"}],
+                "before": {"transductive": True, "held_out": [], "parts": [{"dataset": "field"}]},
+            },
+            ("transductive", 1),
+        ),
+    ],
+)
+def test_what_the_starting_weights_had_heard_is_told(data, monkeypatch, corpus, expected):
+    report = LoadReport("", "", "", 128, 32, "", "", "", (), (), corpus)
+    monkeypatch.setattr("tymbal.pretrain.probe.load_start", lambda *_: report)
+    table = probe(dataclasses.replace(data, init=Path("encoder.safetensors")), RUN, task(), CPU)
+    assert set(zip(table["test_clips"], table["val_heard"], strict=True)) == {expected}
+
+
+def test_from_scratch_nothing_was_heard(data):
+    assert set(zip(*(probe(data, RUN, task(), CPU)[name] for name in ("test_clips", "val_heard")), strict=True)) == {
+        ("clean", 0)
+    }
+
+
 def test_an_empty_part_is_told(data):
     folds = read_folds(data.folds)
     folds[folds["part"] != "val"].to_csv(data.folds, index=False)
@@ -238,7 +273,7 @@ def test_probes_are_gathered_and_read_as_means(tmp_path):
     for fold, value in ((1, 0.5), (2, 0.75)):
         run = Run("2024", "m", fold, 0)
         rows = [
-            (layer, kind, metric, np.nan if (layer, metric) == ("0", "mAP") else value, 80 + fold, 20)
+            (layer, kind, metric, np.nan if (layer, metric) == ("0", "mAP") else value, 80 + fold, 20, "clean", 0)
             for layer in ("0", "10", "norm")
             for kind in ("linear", "knn")
             for metric in ("accuracy", "mAP")
@@ -257,6 +292,20 @@ def test_probes_are_gathered_and_read_as_means(tmp_path):
         ["10", "0.625", "0.625", "0.625", "0.625"],
         ["norm", "0.625", "0.625", "0.625", "0.625"],
     ]
+
+
+def test_weights_that_had_heard_the_clips_are_marked():
+    rows = [
+        ("esc", "m", fold, 0, "norm", "knn", "mAP", 0.5, 80, 20, known, 1)
+        for fold, known in ((1, "transductive"), (2, "clean"))
+    ]
+    table = pd.DataFrame(rows, columns=[*RUN._fields, *COLUMNS])
+    head, sentence, *_ = readable(table).splitlines()
+    assert head.endswith("validation clips; transductive (1 of 2 runs): the starting weights had heard test clips")
+    assert sentence.endswith("so they had heard its validation clips.")
+    head, second, *_ = readable(table.assign(test_clips="clean")).splitlines()
+    assert head.endswith("20 validation clips")
+    assert second == sentence
 
 
 def test_nothing_to_probe_is_told():

@@ -105,3 +105,48 @@ def test_a_data_set_that_is_tested_stays_whole_in_the_corpus_for_tests_on_anothe
     assert [each.corpus for each in planned.pretrains] == ["lab", "lab-without-soundscapes-fold1"]
     assert planned.held_out("lab") == [HeldOut("esc10", fold) for fold in range(1, 6)]
     assert planned.held_out("lab-without-soundscapes-fold1") == [HeldOut("soundscapes", 1)]
+
+
+ESC10_SSL = ("config", "esc10", "esc10_ssl")
+ESC10_FOLDS = [HeldOut("esc10", fold) for fold in range(1, 6)]
+
+
+def esc10_ssl() -> Plan:
+    """As `--configfile config/esc10.yaml config/esc10_ssl.yaml` merges them, in what matters here."""
+    raw: dict = {}
+    for name in ESC10_SSL:
+        for key, value in yaml.safe_load((REPO / "config" / f"{name}.yaml").read_text()).items():
+            raw[key] = {**raw.get(key, {}), **value} if isinstance(value, dict) else value
+    return Plan(load(raw))
+
+
+def test_a_corpus_that_is_planned_fold_by_fold_alone_lacks_all_test_clips_when_it_is_asked_for_whole():
+    planned = esc10_ssl()
+    assert "esc10-soundscapes" not in {each.corpus for each in planned.pretrains}
+    assert planned.held_out("esc10-soundscapes") == ESC10_FOLDS
+
+
+def test_a_corpus_that_no_planned_model_uses_lacks_test_clips_of_its_own_data_sets():
+    planned = plan({"lab": corpus("soundscapes", "esc10")}, {"a": pretraining("lab")}, "scratch")
+    assert planned.held_out("lab") == ESC10_FOLDS
+    assert planned.held_out("lab-without-esc10-fold2") == [HeldOut("esc10", 2)]
+
+
+def test_a_corpus_behind_a_planned_chain_lacks_what_its_models_are_tested_on_when_it_is_asked_for_whole():
+    corpora = {"own": corpus("esc10"), "wide": corpus("soundscapes")}
+    planned = plan(corpora, {"a": pretraining("own"), "b": pretraining("wide", {"ssl": "a"})}, {"ssl": "b"})
+    assert planned.held_out("wide") == ESC10_FOLDS
+
+
+@pytest.mark.parametrize(
+    ("ssl_corpus", "start_corpus"),
+    [("wide", "own"), ("wide-without-esc10-fold4", "own-without-esc10-fold4")],
+)
+def test_a_seed_that_is_not_planned_starts_as_the_others_do(ssl_corpus, start_corpus):
+    corpora = {"own": corpus("esc10"), "wide": corpus("soundscapes")}
+    pretrainings = {"a": pretraining("own"), "b": pretraining("wide", {"ssl": "a", "seed": 3})}
+    planned = plan(corpora, pretrainings, {"ssl": "b"})
+    expected = [f"results/pretrain/{start_corpus}/a/seed3/encoder.safetensors"]
+    assert planned.init(PretrainRun(ssl_corpus, "b", 5)) == expected
+    other = planned.init(run(4)._replace(seed=9))
+    assert other == ["results/pretrain/wide-without-esc10-fold4/b/seed0/encoder.safetensors"]

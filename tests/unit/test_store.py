@@ -34,8 +34,19 @@ def test_clips_are_where_the_index_says(folder):
 
 
 def test_clips_that_are_not_there_are_told(folder):
-    with pytest.raises(InputError, match="no features of 2 of 3 clips, such as x, y"):
+    with pytest.raises(InputError, match=r"fbank/index\.csv: no features of 2 of 3 clips, such as x, y"):
         FeatureStore(folder).where(["a", "x", "y"])
+
+
+def test_clips_that_one_of_several_stores_lacks_are_told_with_its_name(folder, tmp_path):
+    other = write_store(tmp_path / "other", {"a": np.zeros((9, 128))}, shard_clips=1)
+    joined = FeatureStore.joined({"first": folder, "second": other})
+    assert joined.where(["first:c", "second:a"]).n_frames.tolist() == [68, 9]
+    with pytest.raises(InputError) as raised:
+        joined.where(["first:c", "second:b"])
+    assert str(raised.value).startswith(f"{other}/index.csv: no features of 1 of 2 clips, such as second:b.")
+    with pytest.raises(InputError, match=r"fbank/index\.csv and .*other/index\.csv: no features of 2 of 3 clips"):
+        joined.where(["first:c", "first:x", "second:b"])
 
 
 def test_files_are_opened_when_they_are_needed(folder):

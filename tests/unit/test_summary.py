@@ -48,7 +48,7 @@ def test_columns(multi):
         "confusion": "dataset, model, kind, true_class, predicted_class, n, share",
         "balance": "dataset, fold, part, class, n_clips, n_groups, weight, share, target_share, residual",
         "runs": "dataset, model, fold, seed, best_epoch, epochs, n_train, n_val, n_test, parameters, device, "
-        "precision, peak_memory_mb, minutes, label_percent, family, init, start, transductive",
+        "precision, peak_memory_mb, minutes, label_percent, family, init, start, test_clips",
         "audit": "dataset, fold, part, measure, value, note",
         "near_copies": "dataset, fold, part, clip_id, train_clip_id, cosine, correlation",
         "quarantine": "dataset, file, where, kind, reason",
@@ -78,29 +78,33 @@ def starts(tmp_path, **settings):
     """The columns that tell what two folds of the data set `esc` start from."""
     runs = write_runs(tmp_path, "esc", "m-10", CLASSES, label_percent=10, **settings)
     table = collect(runs, {"esc": write_dataset(tmp_path / "data", CLASSES)}, {"m-10": "m"})["runs"]
-    return table[["label_percent", "family", "init", "start", "transductive"]].to_numpy().tolist()
+    return table[["label_percent", "family", "init", "start", "test_clips"]].to_numpy().tolist()
 
 
 def test_runs_say_what_they_start_from(tmp_path):
     ssl = {"ssl": "tiny", "seed": 0}
     clean = [corpus_facts(fold) for fold in (1, 2)]
-    assert starts(tmp_path / "a") == [[10, "m", "scratch", "", 0]] * 2
-    assert starts(tmp_path / "b", init="x/y.pth") == [[10, "m", "file", "x/y.pth", 0]] * 2
-    assert starts(tmp_path / "c", init=ssl, corpora=clean) == [[10, "m", "ssl", "tiny", 0]] * 2
+    assert starts(tmp_path / "a") == [[10, "m", "scratch", "", "clean"]] * 2
+    assert starts(tmp_path / "b", init="x/y.pth") == [[10, "m", "file", "x/y.pth", "unknown"]] * 2
+    assert starts(tmp_path / "c", init=ssl, corpora=clean) == [[10, "m", "ssl", "tiny", "clean"]] * 2
 
 
-def test_whoever_may_have_seen_test_clips_is_transductive(tmp_path):
-    def flags(name, *corpora):
+def test_what_is_known_of_starting_weights_and_test_clips(tmp_path):
+    def told_of(name, *corpora):
         return [row[-1] for row in starts(tmp_path / name, init="encoder.safetensors", corpora=corpora)]
 
     clean = [corpus_facts(fold) for fold in (1, 2)]
     told = corpus_facts(1, transductive=True)
-    assert flags("told", told, told) == [1, 1]
-    assert flags("before", *({**facts, "before": told} for facts in clean)) == [1, 1]
-    assert flags("clean before", *({**facts, "before": facts} for facts in clean)) == [0, 0]
-    assert flags("other fold", clean[0], clean[0]) == [0, 1]  # left out was the test part of fold 1 alone
+    assert told_of("told", told, told) == ["transductive"] * 2
+    assert told_of("before", *({**facts, "before": told} for facts in clean)) == ["transductive"] * 2
+    assert told_of("clean before", *({**facts, "before": facts} for facts in clean)) == ["clean"] * 2
+    assert told_of("other fold", clean[0], clean[0]) == ["clean", "transductive"]  # left out: test part of fold 1
     elsewhere = {**clean[0], "held_out": [], "parts": [{"dataset": "field"}]}
-    assert flags("elsewhere", elsewhere, elsewhere) == [0, 0]
+    assert told_of("elsewhere", elsewhere, elsewhere) == ["unknown"] * 2  # it may hold the clips by another name
+    aware = {**elsewhere, "held_out": [["esc", 1], ["esc", 2]]}
+    assert told_of("aware", aware, aware) == ["clean"] * 2
+    assert told_of("elsewhere before", *({**facts, "before": elsewhere} for facts in clean)) == ["unknown"] * 2
+    assert told_of("file before", *({**facts, "before": None} for facts in clean)) == ["unknown"] * 2
 
 
 def test_pooled_curves_give_the_pooled_average_precision(multi):

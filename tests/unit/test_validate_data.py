@@ -173,7 +173,8 @@ def test_a_data_set_that_will_be_synthesised_is_no_problem(root, monkeypatch):
     split = {"scheme": "kfold", "n_folds": 5, "val": 0.25}
     found, size = check_dataset(Plan(configured(root, night={"source": source, "split": split})), "night", threads=2)
     assert [finding.level for finding in found] == ["info"]
-    assert size == DataSize(n_classes=2, n_clips=50, n_train=30, n_val=10)
+    subsets = {1: 0, 5: 2, 10: 3, 25: 8, 50: 15, 100: 30}
+    assert size == DataSize(n_classes=2, n_clips=50, n_train=30, n_val=10, subsets=subsets)
 
 
 def test_features_with_the_wrong_sign_of_the_mean_are_an_error_that_explains_it(root):

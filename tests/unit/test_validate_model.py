@@ -13,8 +13,10 @@ from tymbal.validate.estimate import (
     COMMON_GB,
     CPU_FASTER,
     FAST,
-    PARAMETER,
+    FROZEN,
     SLOW,
+    TRAINED,
+    WEIGHT,
     Kept,
     Workload,
     accumulation,
@@ -22,10 +24,11 @@ from tymbal.validate.estimate import (
     cpu_minutes,
     gpu_minutes,
     holds,
+    parameter_bytes,
     training_bytes,
 )
 from tymbal.validate.findings import Finding
-from tymbal.validate.model import Limits, job_findings, time_findings, trial_findings
+from tymbal.validate.model import Limits, job_findings, start_findings, time_findings, trial_findings
 from tymbal.validate.trial import Trial, kept_bytes, try_model, try_pretraining
 
 NET = {"arch": "ssast", "size": "tiny", "patch": [128, 16], "stride": [128, 16], "n_frames": 64}
@@ -47,6 +50,7 @@ def trial(**changes) -> Trial:
     known = {
         "problems": (),
         "n_parameters": 10_000_000,
+        "n_trained": 10_000_000,
         "loss": 0.7,
         "seconds_per_clip": 0.06,
         "kept": kept,
@@ -67,8 +71,26 @@ def test_a_sound_model_has_no_problems_and_real_figures(tried):
     assert not tried.problems
     built = SSAST(model().net, 128, 3, torch.Generator().manual_seed(0))
     assert tried.n_parameters == sum(parameter.numel() for parameter in built.parameters())
+    assert tried.n_trained == tried.n_parameters
     assert 0.3 < tried.loss < 1.5  # ln 2 for a head that knows nothing
     assert tried.seconds_per_clip > 0
+
+
+def test_under_a_frozen_encoder_only_the_head_is_trained_and_kept(tried):
+    frozen = model(train=TRAIN | {"freeze_encoder": True})
+    again = try_model(frozen, Frontend(), 3)
+    assert not again.problems
+    assert again.n_parameters == tried.n_parameters
+    assert again.n_trained == 2 * 192 + 3 * 192 + 3
+    assert again.kept["fp32"].per_clip < 0.02 * tried.kept["fp32"].per_clip
+    assert f"{again.n_trained:,} of them trained" in trial_findings("model a", frozen, again)[0].title
+
+
+def test_a_random_encoder_that_is_frozen_is_a_warning():
+    (warning,) = start_findings("model a", model(train=TRAIN | {"freeze_encoder": True}))
+    assert warning.level == "warning" and "on top of a random encoder" in warning.title
+    assert not start_findings("model a", model(train=TRAIN | {"freeze_encoder": True}, init={"ssl": "b"}))
+    assert not start_findings("model a", model())
 
 
 def test_what_is_kept_grows_with_the_batch_alone(tried):
@@ -182,7 +204,9 @@ def test_memory_is_what_the_parts_sum_to():
     kept = Kept(fixed=1000, per_clip=100)
     step = training_bytes(10, kept, 2) - training_bytes(10, kept, 1)
     assert step == pytest.approx(110)  # a tenth more, for the backward pass
-    assert training_bytes(11, kept, 1) - training_bytes(10, kept, 1) == PARAMETER
+    assert training_bytes(11, kept, 1) - training_bytes(10, kept, 1) == 1
+    assert parameter_bytes(10, 10) == 10 * (WEIGHT + TRAINED) == 160
+    assert parameter_bytes(10, 3) == 10 * WEIGHT + 3 * TRAINED
 
 
 def test_a_card_is_never_full():
@@ -192,9 +216,7 @@ def test_a_card_is_never_full():
 
 def test_the_smallest_card_with_room_to_spare_is_told():
     """31.3 GB as measured with a base model at stride 10; training it on a card of 32 GB ran out of memory."""
-    needed = trial(
-        n_parameters=10_000_000, kept={"mixed": Kept(0, 30_140_000_000 // 16 * 10 // 11), "fp32": Kept(0, 0)}
-    )
+    needed = trial(kept={"mixed": Kept(0, 30_140_000_000 // 16 * 10 // 11), "fp32": Kept(0, 0)})
     assert "needs about 31.3 GB" in trial_findings("model a", model(), needed)[1].title
     assert trial_findings("model a", model(), needed)[1].title.endswith("40 GB cards hold it")
 
@@ -224,13 +246,21 @@ def test_a_training_too_large_is_a_warning_that_says_how_to_cut_it():
 
 
 def test_time_counts_training_three_times_as_much_as_validation():
-    assert cpu_minutes(Workload(60, 0, 16, 10), 1.0, 1) == pytest.approx(10)
-    assert cpu_minutes(Workload(60, 60, 16, 10), 1.0, 1) == pytest.approx(10 + 10 / 3)
-    assert cpu_minutes(Workload(60, 0, 16, 10), 1.0, 4) == pytest.approx(10 / 3)
-    training, both = (gpu_minutes(Workload(10**6, n, 10**6, 1), 10**9, "mixed", SLOW) for n in (0, 3 * 10**6))
+    assert cpu_minutes(Workload(60, 0, 16, 10, 10), 1.0, 1) == pytest.approx(10)
+    assert cpu_minutes(Workload(60, 60, 16, 10, 10), 1.0, 1) == pytest.approx(10 + 10 / 3)
+    assert cpu_minutes(Workload(60, 60, 16, 10, 30), 1.0, 1) == pytest.approx(10 + 10)
+    assert cpu_minutes(Workload(60, 0, 16, 10, 10), 1.0, 4) == pytest.approx(10 / 3)
+    training, both = (gpu_minutes(Workload(10**6, n, 10**6, 1, 1), 10**9, "mixed", SLOW) for n in (0, 3 * 10**6))
     assert both == pytest.approx(2 * training, rel=0.01)
-    assert gpu_minutes(Workload(10**6, 0, 10**6, 1), 10**9, "fp32", SLOW) > training
-    assert gpu_minutes(Workload(10**6, 0, 10**6, 1), 10**9, "mixed", FAST) < training
+    assert gpu_minutes(Workload(10**6, 0, 10**6, 1, 1), 10**9, "fp32", SLOW) > training
+    assert gpu_minutes(Workload(10**6, 0, 10**6, 1, 1), 10**9, "mixed", FAST) < training
+
+
+def test_under_a_frozen_encoder_training_takes_no_longer_than_validation():
+    assert cpu_minutes(Workload(60, 60, 16, 10, 10, FROZEN), 1.0, 1) == pytest.approx(20)
+    training, both = (gpu_minutes(Workload(10**6, n, 10**6, 1, 1, FROZEN), 10**9, "mixed", SLOW) for n in (0, 10**6))
+    assert both == pytest.approx(2 * training)
+    assert training < gpu_minutes(Workload(10**6, 0, 10**6, 1, 1), 10**9, "mixed", SLOW) / 2
 
 
 @pytest.mark.parametrize(
@@ -243,7 +273,8 @@ def test_attempts_go_on_where_the_last_was_stopped(minutes, needed):
 def times(minutes: tuple[float, ...], gpu: bool = False, **changes) -> list[Finding]:
     """10 epochs of 6,000 clips at 0.06 s are 60 minutes on a processor."""
     limits = Limits("finetune", minutes, gpu, cluster=True, threads=1)
-    return time_findings("model a on b", model(), trial(**changes), 6000, 0, limits)
+    work = Workload(6000, 0, 16, changes.pop("epochs", 10), changes.pop("rounds", 10))
+    return time_findings("model a on b", model(), trial(**changes), work, limits)
 
 
 def levels(*given, **changes) -> list[str]:
@@ -263,12 +294,23 @@ def test_a_guess_of_the_card_stops_nothing_that_a_fast_card_can_do():
     """60,000 clips of 3 x 10^12 operations are 6.3 h at 8 TFLOP/s and 21 minutes at 150."""
     large = {"flops_per_clip": 10**12}
     assert levels((400,), gpu=True, **large) == ["info"]
+    assert "10 epochs of 6,000 clips" in times((400,))[0].title
+    assert "1 epoch of 6,000 clips" in times((400,), epochs=1)[0].title
     [fact, warning] = times((60, 60), gpu=True, **large)
     assert warning.level == "warning"
     assert "21 min (fast card) to 6 h 19 min (slow card)" in warning.title
     assert "it may not end" in warning.title and "all 2 attempts together have 2 h 00 min" in warning.title
     assert "21 min (fast card)" in fact.title and "150 TFLOP/s" in fact.cases[1]
     assert levels((10, 10), gpu=True, **large) == ["info", "error"]
+
+
+def test_an_attempt_that_is_stopped_before_the_first_checkpoint_does_it_again_and_again():
+    """Of 60 minutes in 2 rounds, each takes 30 here and 7.5 on a faster processor."""
+    warning = times((29, 58), rounds=2)[-1]
+    assert warning.level == "warning"
+    assert "8 min to 30 min, but an attempt has 29 min" in warning.title
+    assert levels((7, 58), rounds=2) == ["info", "error"]
+    assert "nothing is lost" in times((31, 58), rounds=2)[-1].remedy
 
 
 def test_a_limit_that_is_too_short_is_told_with_both_numbers():

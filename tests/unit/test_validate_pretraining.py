@@ -175,10 +175,43 @@ def test_data_still_to_be_synthesised_are_counted_as_planned(root, monkeypatch):
 def test_settings_that_do_not_suit_the_corpus_are_warnings(root):
     (slow,) = urgent(told(settings(root, train={"schedule": {"warmup_steps": 1000}})))
     assert "still rises after half of the 20 steps (warmup_steps 1,000)" in slow.title
-    (large,) = urgent(told(settings(root, train={"batch_size": 9, "schedule": {"warmup_steps": 0}})))
-    assert "batch_size 9, but an epoch takes 8 clips" in large.title
     (long,) = urgent(told(settings(root, net=NET | {"n_frames": 400})))
     assert "76 % padding" in long.title
+
+
+@pytest.mark.parametrize("train", [{"batch_size": 9}, {"batch_size": 3, "accumulate": 3}])
+def test_an_epoch_smaller_than_one_step_is_an_error(root, train):
+    (error,) = urgent(told(settings(root, train=train)))
+    assert (error.level, error.area) == ("error", "pre-training all-tiny")
+    assert error.title == "an epoch takes fewer clips than the 9 of one optimiser step"
+    assert error.cases == ("all: 8 clips",)
+
+
+def test_steps_are_counted_as_the_training_counts_them(root):
+    """Of 8 clips an epoch, steps of 3 x 2 clips leave two out."""
+    raw = settings(root, train={"batch_size": 3, "accumulate": 2, "schedule": {"warmup_steps": 1000}})
+    found = told(raw)
+    assert "10 epochs of 6 clips" in text(found)
+    assert "half of the 10 steps" in text(found)
+
+
+def test_a_data_set_of_too_small_a_weight_is_an_error(root):
+    parts = [{"dataset": "pool"}, {"dataset": "night", "weight": 0.01}]
+    (error,) = urgent(told(settings(root, corpus={"parts": parts})))
+    assert (error.level, error.title) == ("error", "data sets that give no clip to an epoch")
+    assert error.cases[0] == "all-without-night-fold1: night, 8 clips of weight 0.01"
+
+
+def test_a_round_longer_than_the_time_limit_is_an_error(root):
+    def found(**train) -> list[Finding]:
+        raw = settings(root, corpus={"parts": [{"dataset": "pool", "weight": 1e7}]}, train={"epochs": 1} | train)
+        return urgent(told(raw, minutes=(10.0, 1e7), cluster=True, gpu=True))
+
+    (error,) = found(check_every=10**7)
+    assert error.level == "error" and "again and again" in error.title
+    assert "lower train.check_every" in error.remedy
+    (slow,) = found()  # 1000 steps
+    assert "attempts are needed" in slow.title
 
 
 def test_clips_too_short_to_mask_anything_are_told(root):
@@ -188,6 +221,25 @@ def test_clips_too_short_to_mask_anything_are_told(root):
     (short,) = urgent(found)
     assert "shorter than 32 frames" in short.title
     assert short.title.endswith("left out: 2")
+    assert "10 epochs of 4 clips" in text(found)  # of the 7 that are left, one step of 4
+
+
+@pytest.mark.parametrize("planned", [False, True])
+def test_a_corpus_of_nothing_but_short_clips_is_an_error(root, monkeypatch, planned):
+    monkeypatch.chdir(root)
+    net = NET | {"patch": [128, 16]}
+    raw = settings(root, net=net)
+    raw["models"]["small"]["net"] = net
+    if planned:
+        synth = {"format": "synth", "recordings": 30, "clips_per_recording": 5, "clip_s": 0.5}
+        raw["datasets"]["pool"] = {"source": synth, **LABELLED}
+    else:
+        for i in range(10):
+            soundfile.write(root / "pool" / f"pool{i}.wav", np.full(RATE // 5, 0.01 * (i + 1)), RATE)
+    (error,) = [each for each in told(raw) if each.level == "error"]
+    assert error.title.startswith("all clips of a part are shorter than 64 frames")
+    assert error.cases == ("all: all training clips", "all: all validation clips")
+    assert "make net.patch smaller" in error.remedy
 
 
 def test_time_is_held_against_the_limits_of_the_pretraining_job(root):

@@ -1,4 +1,4 @@
-"""Training: one model on one fold with one seed. The only rule that may ask for a GPU.
+"""Training: one model on one fold with one seed, on a GPU if asked for.
 
 Makes model.safetensors, model.json, history.csv and run.json in the run's folder.
 """

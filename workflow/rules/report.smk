@@ -13,10 +13,10 @@ SUMMARY = {
     "balance": "results/summary/balance.csv",
     "runs": "results/summary/runs.csv",
     "pretext_curves": "results/summary/pretext_curves.csv",
+    "pretraining": "results/summary/pretraining.csv",
 }
 # Read by the page alone.
 TOLD_SUMMARY = {
-    "pretraining": "results/summary/pretraining.csv",
     "corpora": "results/summary/corpora.csv",
     "paired": "results/summary/paired.csv",
     "audit": "results/summary/audit.csv",

@@ -6,10 +6,10 @@ from typing import Any
 
 from tymbal.config import Config
 from tymbal.config.data import Clips, FolderSource, ListSource, SynthSource
-from tymbal.config.models import SsastEncoder
+from tymbal.config.models import SsastEncoder, Ssl
 from tymbal.files import fingerprint
 from tymbal.roots import SYNTH, locate
-from tymbal.runs import HeldOut, PlannedFigure, PretrainRun, Run, plan_pretraining, plan_runs
+from tymbal.runs import HeldOut, PlannedFigure, PretrainRun, Run, plan_pretraining, plan_runs, start_before
 
 
 class Plan:
@@ -101,11 +101,12 @@ class Plan:
         return f"results/{dataset}/norm/{self.config.models[model].frontend}/fold{fold}.json"
 
     def init(self, run: Run | PretrainRun) -> list[str]:
-        """The starting weights of a run as an input: one file, or none."""
-        settings = self.config.models[run.model] if isinstance(run, Run) else self.config.pretraining[run.ssl]
-        if run in self.starts:
-            return [f"{self.starts[run].folder}/encoder.safetensors"]
-        return [] if settings.init == "scratch" else [str(settings.init)]
+        """The starting weights of a run, planned or not, as an input: one file, or none."""
+        init = (self.config.models[run.model] if isinstance(run, Run) else self.config.pretraining[run.ssl]).init
+        if isinstance(init, Ssl):
+            test = HeldOut(run.dataset, run.fold) if isinstance(run, Run) else self._left_out(run.corpus)
+            return [f"{start_before(self.config, init, test).folder}/encoder.safetensors"]
+        return [] if init == "scratch" else [str(init)]
 
     # --- pre-training -------------------------------------------------------------------------------------
 
@@ -136,18 +137,34 @@ class Plan:
         return self.config.corpora[self.corpus_name(corpus)].model_dump(mode="json")
 
     def held_out(self, corpus: str) -> list[HeldOut]:
-        """Test parts whose clips are left out of a corpus: one, or all that models made from it are scored on."""
-        if self.config.corpora[self.corpus_name(corpus)].transductive:
+        """Test parts whose clips are left out of a corpus: one, or all that models made from it are scored on.
+
+        If no planned model is made from it as it is (only, say, from what is left without a fold), these are all test
+        parts that it may hold, or that models made from what is left are scored on.
+        """
+        name = self.corpus_name(corpus)
+        settings = self.config.corpora[name]
+        if settings.transductive:
             return []
-        for dataset, settings in self.config.datasets.items():
-            prefix = f"{self.corpus_name(corpus)}-without-{dataset}-fold"
-            if settings.split and corpus.startswith(prefix) and corpus.removeprefix(prefix).isdigit():
-                return [HeldOut(dataset, int(corpus.removeprefix(prefix)))]
-        tested = {run.dataset for run in self.runs if corpus in self._corpora_of(run)}
+        if (one := self._left_out(corpus)) is not None:
+            return [one]
+        tested = {run.dataset for run in self.runs if corpus in self._corpora_of(run)} or {
+            run.dataset
+            for run in self.runs
+            if run.dataset in settings.datasets or name in map(self.corpus_name, self._corpora_of(run))
+        }
         splits = {dataset: self.config.datasets[dataset].split for dataset in sorted(tested)}
         return [
             HeldOut(dataset, fold) for dataset, split in splits.items() if split for fold in range(1, split.n_folds + 1)
         ]
+
+    def _left_out(self, corpus: str) -> HeldOut | None:
+        """The test part that a corpus's name in a path says it is without."""
+        for dataset, settings in self.config.datasets.items():
+            prefix = f"{self.corpus_name(corpus)}-without-{dataset}-fold"
+            if settings.split and corpus.startswith(prefix) and corpus.removeprefix(prefix).isdigit():
+                return HeldOut(dataset, int(corpus.removeprefix(prefix)))
+        return None
 
     def _corpora_of(self, run: Run | PretrainRun) -> list[str]:
         """The corpora of all pre-trainings behind a run."""
@@ -171,8 +188,9 @@ class Plan:
         return f"results/pretrain/{corpus}/norm/{self.config.pretraining[ssl].frontend}.json"
 
     def pretraining_settings(self, ssl: str) -> dict[str, Any]:
-        """A pre-training whole."""
-        return self.config.pretraining[ssl].model_dump(mode="json")
+        """A pre-training, but for what does not change its result."""
+        without_effect = {"train": {"tensorboard", "activation_checkpointing"}}
+        return self.config.pretraining[ssl].model_dump(mode="json", exclude=without_effect)
 
     @property
     def probed(self) -> list[Run]:

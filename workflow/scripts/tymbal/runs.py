@@ -73,22 +73,28 @@ def plan_pretraining(config: Config, runs: list[Run]) -> dict[Run | PretrainRun,
     """What each run, and each pre-training in turn, starts from; those that start otherwise are left out."""
     starts: dict[Run | PretrainRun, PretrainRun] = {}
 
-    def follow(run: Run | PretrainRun, init: Init, test: Run) -> None:
+    def follow(run: Run | PretrainRun, init: Init, test: HeldOut) -> None:
         if isinstance(init, Ssl):
-            corpus = _corpus_for(config, init.ssl, test)
-            starts[run] = start = PretrainRun(corpus, init.ssl, init.seed)
+            starts[run] = start = start_before(config, init, test)
             follow(start, config.pretraining[init.ssl].init, test)
 
     for run in runs:
-        follow(run, config.models[run.model].init, run)
+        follow(run, config.models[run.model].init, HeldOut(run.dataset, run.fold))
     return starts
 
 
-def _corpus_for(config: Config, ssl: str, test: Run) -> str:
-    """The corpus of a pre-training as it may be seen before a test: fold by fold if it holds the data set tested on."""
-    name = config.pretraining[ssl].corpus
-    own = f"{name}-without-{test.dataset}-fold{test.fold}"
-    return own if _sees(config, ssl, test.dataset) else name
+def start_before(config: Config, init: Ssl, test: HeldOut | None) -> PretrainRun:
+    """The pre-training to start from before a test: one for this test part if it holds the data set tested on.
+
+    Args:
+        config: all settings.
+        init: names the pre-training.
+        test: what it must not see; None for a start from the corpus as it is made for all tests.
+    """
+    corpus = config.pretraining[init.ssl].corpus
+    if test is not None and _sees(config, init.ssl, test.dataset):
+        corpus = f"{corpus}-without-{test.dataset}-fold{test.fold}"
+    return PretrainRun(corpus, init.ssl, init.seed)
 
 
 def _sees(config: Config, ssl: str, dataset: str) -> bool:

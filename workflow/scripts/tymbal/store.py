@@ -51,6 +51,7 @@ class FeatureStore:
         self.clip_ids = pd.Index(index["clip_id"])
         self._places = Places(shard, index["start"].to_numpy(), index["n_frames"].to_numpy())
         self._files = [folder / name for name in names]
+        self._folders: Mapping[str, Path] = {}  # of several stores joined: data set -> folder
         self._shards: dict[int, Tensor] = {}  # mapped when first read
 
     @classmethod
@@ -77,6 +78,7 @@ class FeatureStore:
             np.concatenate(shards),
             *(np.concatenate([store._places[i] for store in stores.values()]) for i in (1, 2)),
         )
+        first._folders = folders
         first._files = [file for store in stores.values() for file in store._files]
         return first
 
@@ -88,10 +90,12 @@ class FeatureStore:
         """
         rows = self.clip_ids.get_indexer(pd.Index(clip_ids))
         if (absent := rows < 0).any():
-            names = ", ".join(np.asarray(clip_ids, dtype=object)[absent][:5])
+            missing = np.asarray(clip_ids, dtype=object)[absent]
+            folders = dict.fromkeys(self._folders.get(name.partition(":")[0], self.folder) for name in missing)
+            indices, names = " and ".join(str(folder / INDEX) for folder in folders), ", ".join(missing[:5])
             raise InputError(
-                f"{self.folder / INDEX} has no features of {absent.sum()} of {len(rows)} clips, such as {names}. "
-                "It is of another manifest; delete it, and index_fbank makes it again."
+                f"{indices}: no features of {absent.sum()} of {len(rows)} clips, such as {names}. "
+                "Made from another manifest: delete it, and index_fbank makes it again."
             )
         return Places(*(column[rows] for column in self._places))
 

@@ -113,6 +113,9 @@ def _network(config: Config, where: str, settings: Model | Pretraining) -> Itera
 def _start(config: Config, where: str, settings: Model | Pretraining) -> Iterator[str]:
     """Starting weights must exist and fit; those of a file are checked when it is read."""
     init: Init = settings.init
+    if isinstance(init, str) and init != "scratch" and init in config.pretraining:
+        yield f"{where}.init: text is a file's path; to start from the pre-training {init!r}, write {{ssl: {init}}}"
+        return
     if isinstance(settings.net, Cnn):
         if init != "scratch":
             yield f"{where}.init: found {_told(init)}; a cnn starts from scratch"

@@ -13,7 +13,7 @@ import pandas as pd
 from sklearn.metrics import precision_recall_curve
 
 from tymbal.evaluate.predictions import Predictions, pool, read_predictions
-from tymbal.evaluate.starts import corpora_of, start_columns, transductive
+from tymbal.evaluate.starts import known_of_test_clips, start_columns
 from tymbal.evaluate.tables import read_table
 from tymbal.evaluate.targets import binarise
 from tymbal.files import atomic, read_json
@@ -39,7 +39,7 @@ METRICS = [
 PR_CURVES = ["dataset", "model", "class", "recall", "precision", "n_pos", "n_clips", "prevalence"]
 CONFUSION = ["dataset", "model", "kind", "true_class", "predicted_class", "n", "share"]
 RUNS = [*RUN, "best_epoch", "epochs", "n_train", "n_val", "n_test", "parameters", "device", "precision"]
-RUNS += ["peak_memory_mb", "minutes", "label_percent", "family", "init", "start", "transductive"]
+RUNS += ["peak_memory_mb", "minutes", "label_percent", "family", "init", "start", "test_clips"]
 INGEST = ["dataset", "kind", "what", "told"]
 PER_DATASET = {
     "balance": "folds_balance.csv",
@@ -149,14 +149,13 @@ def _metric_rows(run: Run, result: Mapping[str, Any]) -> Iterable[dict[str, Any]
 def _record(run: Run, folder: Path) -> dict[str, Any]:
     """What `run.json` says of a run, in one row."""
     record = read_json(folder / "run.json")
-    corpus = record["init"]["corpus"] if isinstance(record["init"], dict) else None
     return {
         **record,
         **run._asdict(),
         **start_columns(record["model"]["init"]),
         "parameters": record["parameters"]["total"],
         "label_percent": record["model"]["train"]["label_percent"],
-        "transductive": int(transductive(corpora_of(corpus), run.dataset, run.fold)),
+        "test_clips": known_of_test_clips(record["init"], run.dataset, run.fold),
     }
 
 

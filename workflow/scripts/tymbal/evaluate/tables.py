@@ -10,7 +10,8 @@ from tymbal.tables import read_csv, write_csv
 # Columns of any table that hold text.
 TEXT = ["dataset", "model", "part", "target_rule", "metric", "class", "note", "kind", "true_class", "predicted_class"]
 TEXT += ["device", "init", "measure", "clip_id", "train_clip_id", "what", "told", "file", "where", "reason"]
-TEXT += ["family", "start", "ssl", "corpus", "held_out", "objective", "size", "model_a", "model_b", "layer"]
+TEXT += ["family", "start", "test_clips", "ssl", "corpus", "held_out", "objective", "size"]
+TEXT += ["model_a", "model_b", "layer"]
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -28,6 +28,7 @@ class ModelCard:
     frontend: dict[str, Any]  # feature state of the training data
     long_clips: Literal["error", "cut"]  # whether clips longer than the net's n_frames may be cut
     loss: Literal["bce", "ce"]  # 'bce': scores are the logits' sigmoid; 'ce': their softmax
+    corpus: dict[str, Any]  # what it was fine-tuned on and, as `before`, what its start had heard; as in corpus.json
     provenance: dict[str, Any]
 
     @property

@@ -36,7 +36,7 @@ class LoadReport:
     positions_time: str
     left_out: tuple[str, ...]  # keys of the file
     fresh: tuple[str, ...]  # parameters of the model that keep their random start
-    corpus: dict[str, Any] | None  # what our own encoder was pre-trained on, as in corpus.json
+    corpus: dict[str, Any] | None  # what our own weights were trained on, as in corpus.json
 
 
 def load_start(path: Path, model: Encoder, net: SsastEncoder, state: FeatureState) -> LoadReport:

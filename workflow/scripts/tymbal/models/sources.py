@@ -40,7 +40,7 @@ class Source:
     stride: tuple[int, int] | None = None  # mel bins and frames; None: patches did not overlap
     input_shape: tuple[int, int] | None = None  # mel bins and frames; None if the file does not tell
     sample_rate: int | None = None  # Hz; None if the file does not tell
-    corpus: dict[str, Any] | None = None  # of a pre-training by this workflow, as in corpus.json
+    corpus: dict[str, Any] | None = None  # of a training by this workflow, as in corpus.json
 
     def key(self, name: str) -> str:
         """The key in the file of one of our parameters."""
@@ -111,11 +111,11 @@ def _read_own(path: Path) -> Source:
         card, net = read_model_card(card_path)
         if not isinstance(net, Ssast):
             raise InputError(f"starting weights {path}: a model of arch {net.arch!r}. Expected one of arch 'ssast'.")
-        kind, n_frames, stride, corpus = OWN_MODEL, net.n_frames, net.stride, None
+        kind, n_frames, stride = OWN_MODEL, net.n_frames, net.stride
     else:
         card, encoder_net = read_encoder_card(card_path)
-        kind, n_frames, stride, corpus = OWN_ENCODER, encoder_net.n_frames, encoder_net.patch, card.corpus
-    source = Source(kind, state, stride, (card.n_mels, n_frames), card.frontend["sample_rate"], corpus)
+        kind, n_frames, stride = OWN_ENCODER, encoder_net.n_frames, encoder_net.patch
+    source = Source(kind, state, stride, (card.n_mels, n_frames), card.frontend["sample_rate"], card.corpus)
     if not source.has_encoder:
         raise InputError(f"starting weights {path}: no SSAST encoder, though {card_path} says so. Train it again.")
     return source

@@ -25,6 +25,7 @@ from tymbal.config import TargetRule
 from tymbal.config.models import Ssast
 from tymbal.errors import InputError
 from tymbal.evaluate.metrics import evaluate, headline
+from tymbal.evaluate.starts import corpora_of, known_of_test_clips
 from tymbal.evaluate.targets import binarise
 from tymbal.folds import clip_ids, read_folds
 from tymbal.ingest.manifest import class_names, labels, read_manifest
@@ -95,9 +96,10 @@ def probe(inputs: Inputs, run: Run, task: Task, device: torch.device) -> pd.Data
         device: where the encoder computes, in float32.
 
     Returns:
-        `layer, kind, metric, value, n_train, n_val`. Layer `0` is the patch embedding with positions, `i` block i,
-        `norm` the final norm. Kind is `linear` or `knn`, metric `mAP` or `accuracy`; a value that is not defined on
-        the validation clips is NaN.
+        `layer, kind, metric, value, n_train, n_val, test_clips, val_heard`. Layer `0` is the patch embedding with
+        positions, `i` block i, `norm` the final norm. Kind is `linear` or `knn`, metric `mAP` or `accuracy`; a value
+        that is not defined on the validation clips is NaN. `test_clips` is as `starts.known_of_test_clips` has it;
+        `val_heard` is 1 if the data set, and so its validation clips, were in a corpus of the starting weights.
 
     Raises:
         InputError: a part has no clips, the starting weights do not fit, or clips are too long.
@@ -116,9 +118,12 @@ def probe(inputs: Inputs, run: Run, task: Task, device: torch.device) -> pd.Data
 
     generator = torch.Generator().manual_seed(derive(run.seed, "init"))  # the weights that fine-tuning starts from
     model = SSAST(task.net, store.state.n_mels, len(classes), generator)
+    known, val_heard = known_of_test_clips("scratch", run.dataset, run.fold), False
     if inputs.init is not None:
         start = load_start(inputs.init, model, task.net, store.state)
         log.info("starting weights: %s", dataclasses.asdict(start))
+        known = known_of_test_clips({"corpus": start.corpus}, run.dataset, run.fold)
+        val_heard = any(part["dataset"] == run.dataset for x in corpora_of(start.corpus) for part in x["parts"])
     model.to(device).eval()
 
     scale = Scale.of(norm.mean, norm.std, task.padding)
@@ -137,7 +142,7 @@ def probe(inputs: Inputs, run: Run, task: Task, device: torch.device) -> pd.Data
             scores = classify(scaler.transform(a), train.labels, scaler.transform(b), task)
             figures = headline(evaluate(scores, val.labels, classes, task.target_rule, THRESHOLD, task.single_label))
             for metric in ("accuracy", "mAP") if task.single_label else ("mAP",):
-                results.append((layer, kind, metric, figures[metric], len(a), len(b)))
+                results.append((layer, kind, metric, figures[metric], len(a), len(b), known, int(val_heard)))
         progress.add()
     return pd.DataFrame(results, columns=COLUMNS).astype({"value": float})
 

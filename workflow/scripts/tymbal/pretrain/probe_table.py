@@ -9,7 +9,8 @@ from tymbal.errors import InputError
 from tymbal.evaluate.tables import read_table
 from tymbal.runs import Run
 
-COLUMNS = ["layer", "kind", "metric", "value", "n_train", "n_val"]  # of probe.csv in the folder of a run
+# Of probe.csv in the folder of a run.
+COLUMNS = ["layer", "kind", "metric", "value", "n_train", "n_val", "test_clips", "val_heard"]
 
 
 def collect(runs: Sequence[tuple[Run, Path]]) -> pd.DataFrame:
@@ -19,7 +20,7 @@ def collect(runs: Sequence[tuple[Run, Path]]) -> pd.DataFrame:
         runs: each run and its folder, with probe.csv.
 
     Returns:
-        `dataset, model, fold, seed, layer, kind, metric, value, n_train, n_val`.
+        `dataset, model, fold, seed`, and the columns of a run's probe.csv.
 
     Raises:
         InputError: there are none.
@@ -43,12 +44,23 @@ def readable(table: pd.DataFrame) -> str:
     """
     blocks = []
     for (dataset, model), mine in table.groupby(["dataset", "model"], sort=False):
-        n_runs = len(mine[["fold", "seed"]].drop_duplicates())
+        runs = mine.drop_duplicates(["fold", "seed"])
         n_train, n_val = mine[["n_train", "n_val"]].mean().round().astype(int)
         means = mine.pivot_table("value", "layer", ["kind", "metric"], aggfunc="mean", dropna=False, sort=False)
         means.columns = means.columns.map(" ".join)
         head = (
-            f"{dataset} x {model}: mean of {n_runs} runs, {n_train} training clips, scored on {n_val} validation clips"
+            f"{dataset} x {model}: mean of {len(runs)} runs, {n_train} training clips, scored on {n_val} validation "
+            f"clips{_heard(runs)}"
         )
         blocks.append(f"{head}\n{means.reset_index().to_string(index=False, float_format='%.3f', na_rep='-')}")
     return "\n\n".join(blocks)
+
+
+def _heard(runs: pd.DataFrame) -> str:
+    """What the starting weights of some runs had heard of their clips."""
+    told = ""
+    if n := (runs["test_clips"] == "transductive").sum():
+        told += f"; transductive ({n} of {len(runs)} runs): the starting weights had heard test clips"
+    if runs["val_heard"].any():
+        told += "\nThis data set was in the corpus of the starting weights, so they had heard its validation clips."
+    return told

@@ -79,7 +79,8 @@ FIGURES = {
         title="Curves of the pretext task",
         caption="On training clips (grey, mean since the check before) and on recordings of the corpus that are held "
         "out (blue), with the same masks at every check. Thin lines are single runs (a corpus and a seed each), thick "
-        "lines their mean while all of them go on; a dot marks the check whose weights were kept.",
+        "lines their mean while all of them go on; a dot marks the check whose weights were kept. "
+        "The dashed line is chance, for a clip without padding.",
         scope="pretraining",
     ),
     "reconstructions": FigureKind(

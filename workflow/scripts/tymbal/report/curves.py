@@ -1,5 +1,6 @@
 """The figures of curves: training, the pretext task, and scores by the share of labels."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -10,6 +11,7 @@ from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator
 from tymbal.report.style import BLUE, MUTED, SERIES, WIDTH
 
 RUN, PRETRAIN_RUN = ("fold", "seed"), ("corpus", "seed")  # what tells runs apart in one figure
+HEADROOM = 1.05  # of an axis over what is drawn on it
 PRETEXT = {"nce": "InfoNCE", "accuracy": "Masked patches told apart", "mse": "Reconstruction, MSE"}
 
 
@@ -30,15 +32,21 @@ def training_curves(curves: pd.DataFrame, figure: Figure, labels: Mapping[str, s
     return figure
 
 
-def pretext_curves(checks: pd.DataFrame, figure: Figure, labels: Mapping[str, str]) -> Figure:
-    """Each part of the pretext task and the learning rate by epoch, drawn as training curves are."""
+def pretext_curves(
+    checks: pd.DataFrame, pretraining: pd.DataFrame, figure: Figure, labels: Mapping[str, str]
+) -> Figure:
+    """Each part of the pretext task, with chance, and the learning rate by epoch, drawn as training curves are."""
+    n_masked = pretraining["n_masked"].iloc[0]
+    chance = {"nce": math.log(n_masked), "accuracy": 1 / n_masked}  # of any answer alike
     parts = {part: title for part, title in PRETEXT.items() if checks[f"val_{part}"].notna().any()}
     figure.set_size_inches(WIDTH, 2.8)
     *panels, rate = figure.subplots(1, len(parts) + 1)
     for axes, (part, title) in zip(panels, parts.items(), strict=True):
         _line_per_run(axes, checks, f"train_{part}", MUTED, "training", PRETRAIN_RUN, "check")
         _line_per_run(axes, checks, f"val_{part}", BLUE, "held out", PRETRAIN_RUN, "check")
-        axes.set(title=title, ylim=(0, None))
+        if part in chance:
+            axes.axhline(chance[part], color=MUTED, linewidth=0.8, linestyle="--", label="chance")
+        axes.set(title=title, ylim=(0, HEADROOM * axes.dataLim.y1))
     _line_per_run(rate, checks, "lr", MUTED, "", PRETRAIN_RUN, "check")
     rate.set(title="Learning rate", ylim=(0, None))
     rate.yaxis.set_major_formatter(
@@ -81,7 +89,7 @@ def _line_per_run(
 
 def label_share(metrics: pd.DataFrame, runs: pd.DataFrame, figure: Figure, labels: Mapping[str, str]) -> Figure:
     """Accuracy and mAP against the share of labels: a line a family of models, small dots for the runs."""
-    settings = runs[["model", "fold", "seed", "family", "label_percent", "transductive"]]
+    settings = runs[["model", "fold", "seed", "family", "label_percent", "test_clips"]]
     scores = metrics[metrics["class"] == ""].merge(settings, on=["model", "fold", "seed"])
     percent = scores.groupby("family")["label_percent"]
     scores = scores[percent.transform("min") < percent.transform("max")]
@@ -93,7 +101,7 @@ def label_share(metrics: pd.DataFrame, runs: pd.DataFrame, figure: Figure, label
         mine = scores[scores["metric"] == metric]
         for i, (family, rows) in enumerate(mine.groupby("family")):
             colour = SERIES[i % len(SERIES)]
-            name = f"{family} (transductive)" if rows["transductive"].any() else family
+            name = f"{family} (transductive)" if "transductive" in set(rows["test_clips"]) else family
             mean = rows.groupby("label_percent")["value"].mean()
             axes.plot(rows["label_percent"], rows["value"], "o", color=colour, alpha=0.3, markersize=4, mew=0)
             axes.plot(mean.index, mean, "o-", color=colour, markersize=7, markeredgecolor="white", label=name)

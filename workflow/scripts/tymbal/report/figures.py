@@ -237,6 +237,6 @@ PLOTS: dict[str, tuple[tuple[str, ...] | type[Examples] | type[Reconstructions],
     "examples": (Examples, examples),
     "class-shares": (("balance",), class_shares),
     "label-share": (("metrics", "runs"), label_share),
-    "pretext-curves": (("pretext_curves",), pretext_curves),
+    "pretext-curves": (("pretext_curves", "pretraining"), pretext_curves),
     "reconstructions": (Reconstructions, reconstructions),
 }

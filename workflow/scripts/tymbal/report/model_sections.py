@@ -21,16 +21,17 @@ MEASURES = {"val_accuracy": "Told apart", "val_nce": "InfoNCE", "val_mse": "MSE"
 
 
 def start_of(runs: pd.DataFrame) -> dict[str, Any]:
-    """What the runs of a model, or of a pre-training, start from.
+    """What the runs of a model start from, whether that had heard their test clips, and how many labels they had.
 
     Args:
         runs: their rows of the summary table.
     """
-    first = runs.iloc[0]
     return {
-        "init": first["init"],
-        "start": first["start"],
-        "n_transductive": int(runs["transductive"].sum()),
+        "init": runs["init"].iloc[0],
+        "start": runs["start"].iloc[0],
+        "label_percent": runs["label_percent"].iloc[0],
+        "n_transductive": int((runs["test_clips"] == "transductive").sum()),
+        "n_unknown": int((runs["test_clips"] == "unknown").sum()),
         "n_runs": len(runs),
     }
 
@@ -52,11 +53,14 @@ def pretraining_sections(pretraining: pd.DataFrame, corpora: pd.DataFrame, runs:
         sections.append(
             {
                 "name": ssl,
-                **start_of(mine),
+                "init": mine["init"].iloc[0],
+                "start": mine["start"].iloc[0],
+                "transductive": bool(mine["transductive"].any()),
                 "objective": OBJECTIVES[mine["objective"].iloc[0]],
                 "size": mine["size"].iloc[0],
                 "n_masked": int(mine["n_masked"].iloc[0]),
                 "n_patches": int(mine["n_patches"].iloc[0]),
+                "n_short": span(mine["n_short"]) if mine["n_short"].any() else "",
                 "parameters": int(mine["parameters"].iloc[0]),
                 "n_corpora": len(left_out),
                 "held_out": _held_out(" ".join(dict.fromkeys(parts["held_out"]))),
@@ -90,7 +94,8 @@ def paired_section(paired: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
     return {
         "metrics": [metrics[metric] for metric in shown],
         "pairs": pairs[:SHOWN],
-        "transductive": set(runs.loc[runs["transductive"] == 1, "model"]),
+        "label_percent": percent,
+        "transductive": set(runs.loc[runs["test_clips"] == "transductive", "model"]),
         "more": max(len(pairs) - SHOWN, 0),
         "other_shares": len(alike) < len(paired),
         "n_recordings": span(alike["n_recordings"]) if pairs else "",

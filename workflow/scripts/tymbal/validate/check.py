@@ -9,9 +9,11 @@ from tymbal.config.models import Frontend, Model
 from tymbal.errors import InputError
 from tymbal.plan import Plan
 from tymbal.validate.data import DataSize, check_dataset
+from tymbal.validate.estimate import FROZEN, TRAINING, Workload
 from tymbal.validate.findings import Finding, Report
-from tymbal.validate.model import Limits, job_findings, time_findings, trial_findings
+from tymbal.validate.model import Limits, job_findings, start_findings, time_findings, trial_findings
 from tymbal.validate.pretraining import check_pretraining
+from tymbal.validate.starts import heard_findings
 from tymbal.validate.trial import Trial, try_model
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ def check(config: Config, limits: Mapping[str, Limits]) -> Report:
         found, sizes[dataset] = check_dataset(plan, dataset, limits["finetune"].threads)
         findings += found
     findings += check_pretraining(plan, sizes, limits["pretrain"])
+    findings += heard_findings(plan)
     trials: dict[Hashable, Trial | Finding] = {}
     told: set[str] = set()
     for dataset, model in plan.pairs:
@@ -47,13 +50,21 @@ def check(config: Config, limits: Mapping[str, Limits]) -> Report:
         trial = trials[key]
         if model not in told:  # once, although the number of classes may differ between data sets
             told.add(model)
+            findings += start_findings(area, settings)
             findings += (
                 trial_findings(area, settings, trial) if isinstance(trial, Trial) else [replace(trial, area=area)]
             )
         if isinstance(trial, Trial) and not trial.problems and size.n_train:
-            n_train = max(1, size.subsets.get(settings.train.label_percent, size.n_train))
-            findings += time_findings(f"{area} on {dataset}", settings, trial, n_train, size.n_val, limits["finetune"])
+            work = _workload(settings, size)
+            findings += time_findings(f"{area} on {dataset}", settings, trial, work, limits["finetune"])
     return Report(tuple(findings))
+
+
+def _workload(settings: Model, size: DataSize) -> Workload:
+    train = settings.train
+    n_train = max(1, size.subsets[train.label_percent])
+    passes = FROZEN if train.freeze_encoder else TRAINING
+    return Workload(n_train, size.n_val, train.batch_size, train.epochs, rounds=train.epochs, passes=passes)
 
 
 def _shape(settings: Model, frontend: Frontend, n_classes: int) -> Hashable:

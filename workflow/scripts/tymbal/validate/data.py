@@ -221,7 +221,8 @@ def _planned_size(dataset: Dataset, n_classes: int) -> DataSize:
     source, split = dataset.source, dataset.split
     assert isinstance(source, SynthSource) and isinstance(split, Holdout | KFold)
     n_clips = source.recordings * source.clips_per_recording
-    if isinstance(split, Holdout):
-        return DataSize(n_classes, n_clips, round(split.train * n_clips), round(split.val * n_clips))
-    rest = n_clips * (1 - 1 / split.n_folds)
-    return DataSize(n_classes, n_clips, round((1 - split.val) * rest), round(split.val * rest))
+    rest = n_clips * (split.train + split.val if isinstance(split, Holdout) else 1 - 1 / split.n_folds)
+    n_val = round(split.val * (n_clips if isinstance(split, Holdout) else rest))
+    n_train = round(rest) - n_val
+    subsets = {percent: round(percent / 100 * n_train) for percent in SUBSETS}
+    return DataSize(n_classes, n_clips, n_train, n_val, subsets)

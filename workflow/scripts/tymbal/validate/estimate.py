@@ -11,12 +11,14 @@ CARDS_GB = (8, 12, 16, 24, 32, 40, 48, 80)  # memory of usual GPUs
 COMMON_GB = 24  # the largest that many labs can get
 USABLE = 0.9  # of a card's memory: the rest is the driver's, other users', or lost between blocks
 CONTEXT = 1.0e9  # bytes beside our tensors: CUDA's context, workspaces, gaps in the allocator's blocks
-PARAMETER = 16  # bytes: float32 weight, its gradient and Adam's two moments, also in mixed precision
+WEIGHT = 4  # bytes: float32, also in mixed precision
+TRAINED = 12  # bytes more of each parameter that is trained: its gradient and Adam's two moments
 # The backward pass needs the gradients of one block's activations while almost all activations are still kept.
 BACKWARD = 1.1
 CPU_SHARED = 0.75  # of several threads, what each does of what it would do alone
 CPU_FASTER = 4  # times that a core elsewhere may be faster than one here
 TRAINING = 3  # a step's operations over those of its forward pass (forward once, backward twice)
+FROZEN = 1  # the same under a frozen encoder, through which nothing goes backward
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,14 @@ class Kept:
     per_clip: int
 
 
-def training_bytes(n_parameters: int, kept: Kept, batch_size: int) -> float:
-    """Peak memory of a training step on a GPU, bytes."""
-    return CONTEXT + PARAMETER * n_parameters + BACKWARD * (kept.fixed + kept.per_clip * batch_size)
+def parameter_bytes(n_parameters: int, n_trained: int) -> int:
+    """Memory of all parameters, with gradients and Adam's moments of those that are trained."""
+    return WEIGHT * n_parameters + TRAINED * n_trained
+
+
+def training_bytes(parameters: int, kept: Kept, batch_size: int) -> float:
+    """Peak memory of a training step on a GPU, bytes, of which `parameter_bytes` are given."""
+    return CONTEXT + parameters + BACKWARD * (kept.fixed + kept.per_clip * batch_size)
 
 
 def holds(card_gb: int, n_bytes: float) -> bool:
@@ -59,11 +66,11 @@ def holds(card_gb: int, n_bytes: float) -> bool:
     return n_bytes <= USABLE * card_gb * 1e9
 
 
-def accumulation(n_parameters: int, kept: Kept, batch_size: int) -> int | None:
+def accumulation(parameters: int, kept: Kept, batch_size: int) -> int | None:
     """Into how many equal parts to cut a batch so that a card of `COMMON_GB` holds one; None if no cut is enough."""
     for parts in range(1, batch_size + 1):
         size, rest = divmod(batch_size, parts)
-        if not rest and holds(COMMON_GB, training_bytes(n_parameters, kept, size)):
+        if not rest and holds(COMMON_GB, training_bytes(parameters, kept, size)):
             return parts
     return None
 
@@ -73,16 +80,20 @@ class Workload:
     """One training.
 
     Attributes:
-        n_train: clips of the training part.
-        n_val: clips of the validation part, scored after every epoch.
-        batch_size: clips in a step.
+        n_train: clips that an epoch takes.
+        n_val: clips that are scored after every round.
+        batch_size: clips in a batch.
         epochs: as planned, without early stopping.
+        rounds: stretches that end with validation and a checkpoint, such as epochs; the last may be shorter.
+        passes: a step's operations over those of its forward pass.
     """
 
     n_train: int
     n_val: int
     batch_size: int
     epochs: int
+    rounds: float
+    passes: int = TRAINING
 
 
 def cpu_minutes(work: Workload, seconds_per_clip: float, threads: int) -> float:
@@ -94,7 +105,8 @@ def cpu_minutes(work: Workload, seconds_per_clip: float, threads: int) -> float:
         threads: how many cores work on it.
     """
     cores = 1 if threads == 1 else CPU_SHARED * threads
-    return work.epochs * seconds_per_clip * (work.n_train + work.n_val / TRAINING) / cores / 60
+    clips = work.epochs * work.n_train + work.rounds * work.n_val / work.passes
+    return seconds_per_clip * clips / cores / 60
 
 
 def gpu_minutes(work: Workload, flops_per_clip: int, precision: str, card: Card) -> float:
@@ -106,9 +118,12 @@ def gpu_minutes(work: Workload, flops_per_clip: int, precision: str, card: Card)
         precision: `mixed` or `fp32`.
         card: that it runs on.
     """
-    operations = flops_per_clip * (TRAINING * work.n_train + work.n_val)
-    steps = math.ceil(work.n_train / work.batch_size) + math.ceil(work.n_val / work.batch_size)
-    return work.epochs * (operations / card.flops[precision] + steps * card.step_s) / 60
+
+    def seconds(n_clips: int, passes: int) -> float:
+        n_batches = math.ceil(n_clips / work.batch_size)
+        return passes * n_clips * flops_per_clip / card.flops[precision] + n_batches * card.step_s
+
+    return (work.epochs * seconds(work.n_train, work.passes) + work.rounds * seconds(work.n_val, 1)) / 60
 
 
 def attempts_needed(minutes: float, limits: Sequence[float]) -> int | None:

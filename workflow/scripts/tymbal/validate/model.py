@@ -12,7 +12,6 @@ from tymbal.validate.estimate import (
     CONTEXT,
     CPU_FASTER,
     FAST,
-    PARAMETER,
     SLOW,
     Workload,
     accumulation,
@@ -20,9 +19,10 @@ from tymbal.validate.estimate import (
     cpu_minutes,
     gpu_minutes,
     holds,
+    parameter_bytes,
     training_bytes,
 )
-from tymbal.validate.findings import Finding
+from tymbal.validate.findings import Finding, Level
 from tymbal.validate.trial import Trial
 
 
@@ -57,12 +57,13 @@ def trial_findings(area: str, settings: Model | Pretraining, trial: Trial) -> li
         remedy = "use other starting weights; if that does not help, please report it"
         return [Finding("error", area, "one training step goes wrong", trial.problems, remedy)]
     batch_size = settings.train.batch_size
-    needs = {name: training_bytes(trial.n_parameters, kept, batch_size) for name, kept in trial.kept.items()}
+    parameters = parameter_bytes(trial.n_parameters, trial.n_trained)
+    needs = {name: training_bytes(parameters, kept, batch_size) for name, kept in trial.kept.items()}
     asked = "fp32" if settings.train.precision == "fp32" else "mixed"
     card = next((size for size in CARDS_GB if holds(size, needs[asked])), None)
     fitting = f"{card} GB cards hold it" if card else "no usual card holds it"
     parts = (
-        f"float32 weights, gradients and Adam's moments: {_gb(PARAMETER * trial.n_parameters)}",
+        f"float32 weights, gradients and Adam's moments: {_gb(parameters)}",
         *(
             f"activations of {batch_size} clips, {name}: "
             f"{_gb(BACKWARD * (kept.fixed + kept.per_clip * batch_size))} ({_gb(kept.per_clip)} a clip measured, "
@@ -71,11 +72,13 @@ def trial_findings(area: str, settings: Model | Pretraining, trial: Trial) -> li
         ),
         f"CUDA and its workspaces: {_gb(CONTEXT)} assumed",
     )
+    trained = "" if trial.n_trained == trial.n_parameters else f", {trial.n_trained:,} of them trained"
     findings = [
         Finding(
             "info",
             area,
-            f"{trial.n_parameters / 1e6:.1f} M parameters; one step at the real shape works (loss {trial.loss:.2f})",
+            f"{trial.n_parameters / 1e6:.1f} M parameters{trained}; one step at the real shape works (loss "
+            f"{trial.loss:.2f})",
         ),
         Finding(
             "info",
@@ -103,7 +106,7 @@ def job_findings(limits: Limits) -> list[Finding]:
 
 
 def time_findings(
-    area: str, settings: Model | Pretraining, trial: Trial, n_train: int, n_val: int, limits: Limits
+    area: str, settings: Model | Pretraining, trial: Trial, work: Workload, limits: Limits
 ) -> list[Finding]:
     """How long one training takes, against the time limits of its job.
 
@@ -111,11 +114,9 @@ def time_findings(
         area: what to say it about.
         settings: of the model variant or the pre-training.
         trial: of it.
-        n_train: clips of an epoch, of the largest training part among those planned.
-        n_val: clips that are validated on in an epoch.
+        work: the largest training among those planned.
         limits: of the job.
     """
-    work = Workload(n_train, n_val, settings.train.batch_size, settings.train.epochs)
     precision = "fp32" if settings.train.precision == "fp32" else "mixed"
     on_cpu = cpu_minutes(work, trial.seconds_per_clip, limits.threads)
     fast, slow = (gpu_minutes(work, trial.flops_per_clip, precision, card) for card in (FAST, SLOW))
@@ -127,7 +128,8 @@ def time_findings(
         f"older or consumer cards reach, {_duration(slow / work.epochs)}",
     )
     gpu = f"{_duration(fast)} (fast card) to {_duration(slow)} (slow card)"
-    told = f"{work.epochs} epochs of {n_train:,} clips: about {gpu} on a GPU, {_duration(on_cpu)} here"
+    epochs = "1 epoch" if work.epochs == 1 else f"{work.epochs} epochs"
+    told = f"{epochs} of {work.n_train:,} clips: about {gpu} on a GPU, {_duration(on_cpu)} here"
     findings = [Finding("info", area, told, cases)]
     if not limits.minutes:
         return findings
@@ -141,6 +143,15 @@ def time_findings(
     if attempts_needed(least, limits.minutes) is None:
         title = f"training takes about {span}, but {runtime} and {together}"
         findings.append(Finding("error", area, title, cases, more))
+    elif most / work.rounds > min(limits.minutes):
+        level: Level = "error" if least / work.rounds > min(limits.minutes) else "warning"
+        title = (
+            f"from one checkpoint to the next, training takes {_duration(least / work.rounds)} to "
+            f"{_duration(most / work.rounds)}, but an attempt has {_duration(min(limits.minutes))}: it would do the "
+            "same again and again"
+        )
+        sooner = "lower train.check_every, or " if isinstance(settings, Pretraining) else ""
+        findings.append(Finding(level, area, title, cases, f"{sooner}{raise_it}"))
     elif needed is None:
         title = f"training takes about {span}: it may not end, as {runtime} and {together}"
         findings.append(Finding("warning", area, title, cases, more))
@@ -151,9 +162,18 @@ def time_findings(
     return findings
 
 
+def start_findings(area: str, settings: Model) -> list[Finding]:
+    """What a model starts from, against what of it is trained."""
+    if settings.init != "scratch" or not settings.train.freeze_encoder:
+        return []
+    title = "train.freeze_encoder with init scratch: a classifier is trained on top of a random encoder"
+    remedy = "give `init` a pre-training or a checkpoint, unless a random encoder is what you want to compare with"
+    return [Finding("warning", area, title, (), remedy)]
+
+
 def _too_large(area: str, settings: Model | Pretraining, trial: Trial, needed: float, precision: str) -> Finding:
     train = settings.train
-    parts = accumulation(trial.n_parameters, trial.kept[precision], train.batch_size)
+    parts = accumulation(parameter_bytes(trial.n_parameters, trial.n_trained), trial.kept[precision], train.batch_size)
     lighter = "train.activation_checkpointing" if isinstance(settings, Pretraining) else "larger strides"
     smaller = f"a smaller net or {lighter}" if precision == "mixed" else "precision auto, or a smaller net"
     if parts is None:

@@ -1,21 +1,20 @@
-"""Planned pre-trainings: what is left of their corpora, one real step of each, memory and time."""
+"""Planned pre-trainings: whether their settings suit their corpora, one real step of each, memory and time."""
 
 import logging
-import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import pandas as pd
 
-from tymbal.config.pretrain import Corpus, Pretraining
+from tymbal.config.pretrain import Pretraining
 from tymbal.errors import InputError
-from tymbal.folds import clip_ids
 from tymbal.plan import Plan
-from tymbal.pretrain.corpus import choose_clips
 from tymbal.pretrain.masks import fewest_frames
-from tymbal.validate.clips import MOSTLY_PADDING, frames_of
+from tymbal.pretrain.pretrain import MOST_STEPS
+from tymbal.validate.clips import MOSTLY_PADDING
+from tymbal.validate.corpus import CorpusSize, check_corpus
 from tymbal.validate.data import DataSize
+from tymbal.validate.estimate import Workload
 from tymbal.validate.findings import Finding
 from tymbal.validate.model import Limits, job_findings, time_findings, trial_findings
 from tymbal.validate.trial import try_pretraining
@@ -23,21 +22,6 @@ from tymbal.validate.trial import try_pretraining
 log = logging.getLogger(__name__)
 
 LONG_WARMUP = 0.5  # of all steps
-
-
-@dataclass(frozen=True)
-class CorpusSize:
-    """How large a corpus is.
-
-    Attributes:
-        n_epoch: training clips that an epoch takes, by the weights of the parts.
-        n_val: validation clips.
-        duration_s: of the training clips; empty if they are still to be synthesised.
-    """
-
-    n_epoch: int
-    n_val: int
-    duration_s: pd.Series
 
 
 def check_pretraining(plan: Plan, sizes: Mapping[str, DataSize], limits: Limits) -> list[Finding]:
@@ -54,102 +38,26 @@ def check_pretraining(plan: Plan, sizes: Mapping[str, DataSize], limits: Limits)
     corpora: dict[str, CorpusSize] = {}
     for name in dict.fromkeys(plan.corpus_name(run.corpus) for run in plan.pretrains):
         variants = list(dict.fromkeys(run.corpus for run in plan.pretrains if plan.corpus_name(run.corpus) == name))
-        found, known = _check_corpus(plan, name, variants, sizes)
+        found, known = check_corpus(plan, name, variants, sizes)
         findings += found
         corpora |= known
     for ssl in dict.fromkeys(run.ssl for run in plan.pretrains):
-        own = [corpora[run.corpus] for run in plan.pretrains if run.ssl == ssl and run.corpus in corpora]
-        findings += _check_one(plan, ssl, max(own, key=lambda size: size.n_epoch, default=None), limits)
+        own = {run.corpus: corpora[run.corpus] for run in plan.pretrains if run.ssl == ssl and run.corpus in corpora}
+        findings += _check_one(plan, ssl, own, limits)
     return findings
 
 
-def _check_corpus(
-    plan: Plan, name: str, variants: list[str], sizes: Mapping[str, DataSize]
-) -> tuple[list[Finding], dict[str, CorpusSize]]:
-    """What is left of a corpus for each test that it must not see.
-
-    Args:
-        plan: the configuration and its runs.
-        name: of the corpus in the configuration.
-        variants: its names in paths, as planned.
-        sizes: of all data sets.
-    """
-    area, settings = f"corpus {name}", plan.config.corpora[name]
-    findings = []
-    tested = sorted({run.dataset for run in plan.runs} & set(settings.datasets))
-    if settings.transductive and tested:
-        title = f"holds the test clips of {', '.join(tested)}: scores of models made from it are transductive"
-        remedy = (
-            "if new recordings are what counts, leave `transductive` out: test clips are then left out, fold by fold"
-        )
-        findings.append(Finding("warning", area, title, (), remedy))
-    if not all(sizes[dataset].n_clips for dataset in settings.datasets):
-        return findings, {}  # what is wrong with the data set is told already
-    traits = {dataset: each for dataset in settings.datasets if (each := sizes[dataset].traits) is not None}
-    if len(traits) < len(settings.datasets):
-        return findings, dict.fromkeys(variants, _planned(settings, sizes))
-    known: dict[str, CorpusSize] = {}
-    cases = []
-    for variant in variants:
-        try:
-            clips, parts = choose_clips(settings, traits, _tests(plan, variant, sizes))
-        except InputError as error:
-            findings.append(Finding.of(error, area if variant == name else f"corpus {variant}"))
-            continue
-        n_val = sum(part["n_val"] for part in parts)
-        n_epoch = sum(round(part["weight"] * part["n_train"]) for part in parts)
-        known[variant] = CorpusSize(n_epoch, n_val, _durations(clips, sizes))
-        left_out = {f"{part['dataset']}, {why}": n for part in parts for why, n in part["excluded"].items() if n}
-        told = "; ".join(f"{n:,} ({why})" for why, n in left_out.items()) or "none"
-        n_train, hours = len(clips) - n_val, sum(part["hours"] for part in parts)
-        cases.append(
-            f"{variant}: {n_train:,} clips to train on and {n_val:,} to validate on, {hours:.4g} h; left out: {told}"
-        )
-    if len(cases) == 1:
-        findings.append(Finding("info", area, cases[0].partition(": ")[2]))
-    elif cases:
-        findings.append(Finding("info", area, f"made {len(cases)} times, each without a test part", tuple(cases)))
-    return findings, known
-
-
-def _planned(settings: Corpus, sizes: Mapping[str, DataSize]) -> CorpusSize:
-    """Of a corpus with data that are not there yet, as large as it can be."""
-    n_val = sum(round(settings.val * sizes[part.dataset].n_clips) for part in settings.parts)
-    n_epoch = sum(round(part.weight * (1 - settings.val) * sizes[part.dataset].n_clips) for part in settings.parts)
-    return CorpusSize(n_epoch, n_val, pd.Series(dtype=float))
-
-
-def _tests(plan: Plan, variant: str, sizes: Mapping[str, DataSize]) -> pd.DataFrame:
-    """Clips that a corpus must not hold, as far as their data sets could be read and split."""
-    tables = [
-        pd.DataFrame(columns=["dataset", "clip_id", "file", "name", "sha256", "recording", "recorded_at", "site"])
-    ]
-    for dataset, fold in plan.held_out(variant):
-        traits, folds = sizes[dataset].traits, sizes[dataset].folds
-        if traits is not None and folds is not None:
-            ids = clip_ids(folds, fold, "test")
-            tables.append(traits[traits["clip_id"].isin(ids)].assign(dataset=dataset))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _durations(clips: pd.DataFrame, sizes: Mapping[str, DataSize]) -> pd.Series:
-    """Seconds of the training clips."""
-    train = clips[clips["part"] == "train"]
-    found = []
-    for dataset, rows in train.groupby("dataset"):
-        traits = sizes[str(dataset)].traits
-        assert traits is not None
-        found.append(traits.loc[traits["clip_id"].isin(rows["clip_id"]), "duration_s"])
-    return pd.concat(found)
-
-
-def _check_one(plan: Plan, ssl: str, size: CorpusSize | None, limits: Limits) -> Iterator[Finding]:
-    """One pre-training, on the largest of its corpora if this is known."""
+def _check_one(plan: Plan, ssl: str, corpora: Mapping[str, CorpusSize], limits: Limits) -> Iterator[Finding]:
+    """One pre-training; in steps and time on the largest of its corpora, as far as they are known."""
     area, settings = f"pre-training {ssl}", plan.config.pretraining[ssl]
     frontend = plan.config.frontends[settings.frontend]
-    if size is not None:
-        yield from _step_findings(area, settings, size)
-        yield from _length_findings(area, settings, frontend.n_mels, size)
+    fewest = fewest_frames(settings.net.patch, frontend.n_mels)
+    left = {name: size.without_short(fewest) for name, size in corpora.items()}
+    errors = [*_short_errors(area, fewest, left), *_epoch_errors(area, settings, left)]
+    yield from errors
+    largest = max(left, key=lambda name: left[name].n_epoch, default=None)
+    if largest is not None:
+        yield from _length_findings(area, settings, fewest, corpora[largest])
     log.info("trying one step of %s", area)
     try:
         trial = try_pretraining(settings, frontend)
@@ -157,46 +65,82 @@ def _check_one(plan: Plan, ssl: str, size: CorpusSize | None, limits: Limits) ->
         yield Finding.of(error, area)
         return
     yield from trial_findings(area, settings, trial)
-    if size is None or trial.problems:
+    if largest is None or errors:
         return
-    # A check goes through the encoder twice: for the task, and for what it makes of whole clips.
-    n_val = 2 * size.n_val * _checks(settings, size)
-    yield from time_findings(area, settings, trial, size.n_epoch, round(n_val), limits)
+    work = _workload(settings, left[largest])
+    yield from _warmup_findings(area, settings, left[largest])
+    if not trial.problems:
+        yield from time_findings(area, settings, trial, work, limits)
 
 
-def _steps(settings: Pretraining, size: CorpusSize) -> float:
-    """Optimiser steps in an epoch."""
-    return max(1, size.n_epoch // settings.train.batch_size) / settings.train.accumulate
+def _short_errors(area: str, fewest: int, left: Mapping[str, CorpusSize]) -> Iterator[Finding]:
+    """Parts of corpora of which nothing is left, as in the run."""
+    parts: dict[Literal["train", "val"], str] = {"train": "training", "val": "validation"}
+    cases = tuple(
+        f"{name}: all {told} clips"
+        for name, size in left.items()
+        for part, told in parts.items()
+        if not len(size.frames(part))
+    )
+    if cases:
+        title = f"all clips of a part are shorter than {fewest} frames, too short to mask anything"
+        yield Finding("error", area, title, cases, "make net.patch smaller, or give the corpus longer clips")
 
 
-def _checks(settings: Pretraining, size: CorpusSize) -> float:
-    """Checks in an epoch."""
-    return _steps(settings, size) / settings.train.check_every if settings.train.check_every else 1
+def _epoch_errors(area: str, settings: Pretraining, left: Mapping[str, CorpusSize]) -> Iterator[Finding]:
+    """Epochs without a step, and data sets without a clip in an epoch, as in the run."""
+    size = _step_clips(settings)
+    few = tuple(f"{name}: {corpus.n_epoch:,} clips" for name, corpus in left.items() if 0 < corpus.n_epoch < size)
+    if few:
+        title = f"an epoch takes fewer clips than the {size:,} of one optimiser step"
+        remedy = "lower train.batch_size or train.accumulate, or raise the weights of the corpus's parts"
+        yield Finding("error", area, title, few, remedy)
+    none = tuple(
+        f"{name}: {part.dataset}, {len(part.train)} clips of weight {part.weight:g}"
+        for name, corpus in left.items()
+        for part in corpus.parts
+        if len(part.train) and not part.n_epoch
+    )
+    if none:
+        remedy = "raise their weight in the corpus"
+        yield Finding("error", area, "data sets that give no clip to an epoch", none, remedy)
 
 
-def _step_findings(area: str, settings: Pretraining, size: CorpusSize) -> Iterator[Finding]:
+def _step_clips(settings: Pretraining) -> int:
+    return settings.train.batch_size * settings.train.accumulate
+
+
+def _workload(settings: Pretraining, size: CorpusSize) -> Workload:
+    """As `EpochPlan` counts steps, and the pre-training the checks."""
     train = settings.train
-    n_steps, warmup = math.ceil(train.epochs * _steps(settings, size)), train.schedule.warmup_steps
+    n_steps = size.n_epoch // _step_clips(settings)
+    per_round = min(train.check_every or min(n_steps, MOST_STEPS), n_steps * train.epochs)
+    rounds = train.epochs * n_steps / per_round
+    return Workload(n_steps * _step_clips(settings), size.n_checked, train.batch_size, train.epochs, rounds)
+
+
+def _warmup_findings(area: str, settings: Pretraining, size: CorpusSize) -> Iterator[Finding]:
+    train = settings.train
+    n_steps = train.epochs * (size.n_epoch // _step_clips(settings))
+    warmup = train.schedule.warmup_steps
     if warmup > LONG_WARMUP * n_steps:
         title = f"the learning rate still rises after half of the {n_steps:,} steps (warmup_steps {warmup:,})"
         remedy = (
             "plan more epochs or smaller batches, or give train.schedule.warmup_steps, a tenth of the steps or less"
         )
         yield Finding("warning", area, title, (), remedy)
-    if size.n_epoch < train.batch_size:
-        title = f"batch_size {train.batch_size}, but an epoch takes {size.n_epoch} clips"
-        yield Finding("warning", area, title, (), "give a smaller batch_size, or larger weights to the corpus's parts")
 
 
-def _length_findings(area: str, settings: Pretraining, n_mels: int, size: CorpusSize) -> Iterator[Finding]:
-    """How the training clips fit the length that the encoder sees."""
-    if size.duration_s.empty:
-        return
-    seen, fewest = settings.net.n_frames, fewest_frames(settings.net.patch, n_mels)
-    frames = frames_of(size.duration_s)
-    if n_short := int((frames < fewest).sum()):
+def _length_findings(area: str, settings: Pretraining, fewest: int, size: CorpusSize) -> Iterator[Finding]:
+    """How clips fit the length that the encoder sees; padding is that of the training clips."""
+    seen, left = settings.net.n_frames, size.without_short(fewest)
+    n_short = sum(len(size.frames(part)) - len(left.frames(part)) for part in ("train", "val"))
+    if n_short:
         title = f"clips shorter than {fewest} frames, too short to mask anything, which are left out: {n_short:,}"
         yield Finding("warning", area, title)
+    frames = left.frames("train")
+    if not len(frames):
+        return
     padding = float(np.mean(np.maximum(0, seen - frames) / seen))
     longer = float(np.mean(frames > seen))
     title = f"{100 * padding:.0f} % padding; {100 * longer:.2g} % of the clips are cropped at random to {seen} frames"

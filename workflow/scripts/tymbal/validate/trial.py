@@ -36,7 +36,8 @@ class Trial:
 
     Attributes:
         problems: what must be fixed; the rest is then of no use.
-        n_parameters: all, and all count as trained.
+        n_parameters: of the model.
+        n_trained: those of them that are trained.
         loss: mean loss of the step, from which training starts.
         seconds_per_clip: of a step, forward and backward, on one core of this processor.
         kept: for the backward pass, in `mixed` and in `fp32` precision.
@@ -45,6 +46,7 @@ class Trial:
 
     problems: tuple[str, ...]
     n_parameters: int
+    n_trained: int
     loss: float
     seconds_per_clip: float
     kept: dict[str, Kept]
@@ -143,8 +145,11 @@ def _try(
             problems.append(f"{name}: has no gradient, so it is never trained")
         elif not parameter.grad.isfinite().all():
             problems.append(f"{name}: has a gradient that is not finite")
-    n_parameters = sum(parameter.numel() for parameter in model.parameters())
-    return Trial(tuple(problems), n_parameters, losses[0], seconds, kept, flops_per_clip)
+    n_parameters, n_trained = (
+        sum(parameter.numel() for parameter in each)
+        for each in (model.parameters(), (one for one in model.parameters() if one.requires_grad))
+    )
+    return Trial(tuple(problems), n_parameters, n_trained, losses[0], seconds, kept, flops_per_clip)
 
 
 def _steps(model: nn.Module, loss: Callable[[Tensor], Tensor], x: Tensor) -> tuple[list[float], float]:
