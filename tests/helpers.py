@@ -9,9 +9,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from snakemake.utils import update_config
 
 REPO = Path(__file__).resolve().parents[1]
 SHARED = REPO.parent / "shared"
@@ -30,6 +33,14 @@ def golden_inputs() -> ModuleType:
 def golden_file(method: str, name: str) -> "np.lib.npyio.NpzFile":
     """A file of reference vectors, such as `golden_file("ssast", "fbank.npz")`."""
     return np.load(SHARED / "golden" / method / name)
+
+
+def merged_config(*paths: Path) -> dict[str, Any]:
+    """Files of settings, each over those before, as Snakemake merges them."""
+    raw: dict[str, Any] = {}
+    for path in paths:
+        update_config(raw, yaml.safe_load(path.read_text(encoding="utf-8")))
+    return raw
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ ONCE = {
     "compute_fbank": 1,
     "write_report": 1,
 }
-FOLDS = {"config": 1, "esc10": 5, "soundscape12": 1, "test": 2}  # of the one data set with the one model in it
+FOLDS = {"config": 1, "esc10": 5, "soundscape12": 1, "test": 2}  # of the one data set in it
+MODELS = {"config": 2}  # in others, one
 OVER = {"esc10_ssl": "esc10"}  # files that are merged over another
 SYNTHETIC = {"config", "test"}
 
@@ -52,21 +53,22 @@ def test_every_shipped_configuration_is_planned_here():
 @pytest.mark.parametrize("profile", [None, "local", "slurm"])
 def test_plan(checkout, profile, config):
     chosen = ["--profile", profile] if profile else []
-    folds = FOLDS[config]
-    expected = ONCE | {"fit_norm_stats": folds, "finetune": folds, "evaluate": folds}
+    folds, models = FOLDS[config], MODELS.get(config, 1)
+    expected = ONCE | {"fit_norm_stats": folds, "finetune": models * folds, "evaluate": models * folds}
+    expected |= {"pick_examples": models, "plot_model_figure": models * MODEL_FIGURES}
     if config in SYNTHETIC:
         expected["synthesise_soundscapes"] = 1
     assert checkout.plan(*chosen, *arguments(checkout, config)) == expected
 
 
 def test_plan_of_the_comparison_with_pretraining(checkout):
-    """One encoder that all folds share, one continued for each fold without its test clips, and eight models."""
+    """One encoder for all folds, one continued for each fold without its test clips, eight models and the demo's."""
     plan = checkout.plan("--profile", "slurm", *arguments(checkout, "esc10_ssl"))
     assert (plan["pretrain"], plan["list_corpus"], plan["fit_corpus_norm"]) == (6, 6, 6)
-    assert plan["finetune"] == plan["evaluate"] == 8 * 5
+    assert plan["finetune"] == plan["evaluate"] == 8 * 5 + 2
     assert plan["plot_pretraining_figure"] == 2 * OF_SCOPE["pretraining"]
     assert plan["pick_reconstructions"] == 2
-    assert plan["plot_dataset_figure"] == DATASET_FIGURES + OF_SCOPE["labels"]
+    assert plan["plot_dataset_figure"] == 2 * DATASET_FIGURES + OF_SCOPE["labels"]
     assert "probe" not in plan
 
 

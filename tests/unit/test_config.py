@@ -4,9 +4,8 @@ import copy
 from pathlib import Path
 
 import pytest
-import yaml
 
-from helpers import REPO
+from helpers import REPO, merged_config
 from tymbal.config import load
 from tymbal.config.models import Optimizer
 from tymbal.config.pretrain import PRESETS, PretextTraining
@@ -16,19 +15,12 @@ from tymbal.runs import Run
 
 DEFAULT = REPO / "config" / "config.yaml"
 SHIPPED = sorted((REPO / "config").glob("*.yaml"))
-OVER = {"esc10_ssl": REPO / "config" / "esc10.yaml"}  # files that need another beneath
+OVER = {"esc10_ssl": [REPO / "config" / "esc10.yaml"]}  # files that need others beneath
 
 
 def merged(path: Path) -> dict:
-    """A shipped file over the default one, as Snakemake merges them."""
-
-    def over(base: dict, top: dict) -> dict:
-        for key, value in top.items():
-            base[key] = over(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
-        return base
-
-    top = yaml.safe_load(path.read_text())
-    return top if path == DEFAULT else over(merged(OVER.get(path.stem, DEFAULT)), top)
+    """A shipped file over those beneath it."""
+    return merged_config(DEFAULT, *OVER.get(path.stem, []), path)
 
 
 def changed(keys: str, value: object, base: dict | None = None) -> dict:
@@ -78,7 +70,7 @@ TRAIN = "models/ssast-tiny/train"
         ),
         ("models/ssast-tiny/frontend", "fbank64", "no front end 'fbank64'; known: ['fbank128']"),
         (f"{NET}/patch", [256, 16], "256 mel bins high, but the front end has 128"),
-        (f"{NET}/patch", [16, 600], "600 frames, but n_frames is 592"),
+        (f"{NET}/patch", [16, 600], "600 frames, but n_frames is 576"),
         (f"{TRAIN}/augment/freq_mask", 200, "200 is wider than the spectrogram (128)"),
         ("experiments/0/dataset", "esc", "no data set 'esc'; known: ['soundscapes']"),
         ("experiments/0/model", "ast", "no model 'ast'"),
@@ -143,7 +135,9 @@ def with_ssl(**changes) -> dict:
     raw = copy.deepcopy(merged(DEFAULT))
     raw["corpora"] = {"nights": {"parts": [{"dataset": "soundscapes"}]}}
     raw["pretraining"] = {"nights-tiny": PRETRAINING | changes}
-    raw["models"]["ssast-tiny"]["init"] = {"ssl": "nights-tiny"}
+    scratch = raw["models"]["ssast-tiny-scratch"]
+    net = scratch["net"] | PRETRAINING["net"] | {"stride": PRETRAINING["net"]["patch"]}
+    raw["models"]["ssast-tiny"] = scratch | {"net": net, "init": {"ssl": "nights-tiny"}}
     return raw
 
 

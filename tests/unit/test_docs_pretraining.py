@@ -8,8 +8,9 @@ import shlex
 import pytest
 import yaml
 from snakemake.cli import get_argument_parser
+from snakemake.utils import update_config
 
-from helpers import REPO
+from helpers import REPO, merged_config
 from tymbal.config import load
 from tymbal.config.pretrain import PRESETS
 from tymbal.plan import Plan
@@ -45,19 +46,15 @@ def test_targets_are_looked_for():
     assert made >= {"validate", "encoders", "probe", "results/pretrain/lab/lab-base/seed0/ssast.pth"}
 
 
-def over(base: dict, top: dict) -> dict:
-    for key, value in top.items():
-        base[key] = over(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
-    return base
-
-
 def test_examples_are_valid_and_planned():
     first, second = EXAMPLES
-    raw = over(yaml.safe_load((REPO / "config" / "config.yaml").read_text(encoding="utf-8")), copy.deepcopy(first))
+    raw = merged_config(REPO / "config" / "config.yaml")
+    update_config(raw, copy.deepcopy(first))
     plan = Plan(load(raw))
     assert [run.ssl for run in plan.pretrains] == ["lab-tiny"]
     assert plan.pretrains[0].corpus == "lab-without-soundscapes-fold1"
-    load(over(raw, copy.deepcopy(second)))
+    update_config(raw, copy.deepcopy(second))
+    load(raw)
 
 
 def test_links_lead_to_headings():

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from helpers import REPO
+from helpers import REPO, merged_config
 from tymbal.config import load
 from tymbal.plan import Plan
 from tymbal.runs import HeldOut, PretrainRun, Run
@@ -107,17 +107,12 @@ def test_a_data_set_that_is_tested_stays_whole_in_the_corpus_for_tests_on_anothe
     assert planned.held_out("lab-without-soundscapes-fold1") == [HeldOut("soundscapes", 1)]
 
 
-ESC10_SSL = ("config", "esc10", "esc10_ssl")
 ESC10_FOLDS = [HeldOut("esc10", fold) for fold in range(1, 6)]
 
 
 def esc10_ssl() -> Plan:
-    """As `--configfile config/esc10.yaml config/esc10_ssl.yaml` merges them, in what matters here."""
-    raw: dict = {}
-    for name in ESC10_SSL:
-        for key, value in yaml.safe_load((REPO / "config" / f"{name}.yaml").read_text()).items():
-            raw[key] = {**raw.get(key, {}), **value} if isinstance(value, dict) else value
-    return Plan(load(raw))
+    names = ("config", "esc10", "esc10_ssl")
+    return Plan(load(merged_config(*(REPO / "config" / f"{name}.yaml" for name in names))))
 
 
 def test_a_corpus_that_is_planned_fold_by_fold_alone_lacks_all_test_clips_when_it_is_asked_for_whole():
