@@ -62,10 +62,10 @@ def test_plan(checkout, profile, config):
 
 
 def test_plan_of_the_comparison_with_pretraining(checkout):
-    """One encoder for all folds, one continued for each fold without its test clips, eight models and the demo's."""
+    """One encoder for all folds, one continued for each fold without its test clips, six models and the demo's."""
     plan = checkout.plan("--profile", "slurm", *arguments(checkout, "esc10_ssl"))
     assert (plan["pretrain"], plan["list_corpus"], plan["fit_corpus_norm"]) == (6, 6, 6)
-    assert plan["finetune"] == plan["evaluate"] == 8 * 5 + 2
+    assert plan["finetune"] == plan["evaluate"] == 6 * 5 + 2
     assert plan["plot_pretraining_figure"] == 2 * OF_SCOPE["pretraining"]
     assert plan["pick_reconstructions"] == 2
     assert plan["plot_dataset_figure"] == 2 * DATASET_FIGURES + OF_SCOPE["labels"]
