@@ -1,11 +1,16 @@
 """What several test modules need: the shared reference material, if it is there."""
 
+import importlib
 import importlib.util
+import itertools
+import multiprocessing
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -69,6 +74,35 @@ class Checkout:
         output = self.run("snakemake", "-n", *arguments)
         table = output.split("Job stats:")[1].split("total")[0]
         return {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, flags=re.M)}
+
+
+def kill(work: Callable[..., Any], *arguments: Any, at: str, call: int) -> None:
+    """Run `work(*arguments)` in a process of its own that is killed, as a lost node is, at a function's n-th call.
+
+    Args:
+        work: a function of a module.
+        arguments: of `work`.
+        at: the function, such as `tymbal.train.loop.set_rate`.
+        call: n, from 1.
+    """
+    process = multiprocessing.get_context("spawn").Process(target=_until_killed, args=(work, arguments, at, call))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def _until_killed(work: Callable[..., Any], arguments: tuple[Any, ...], at: str, call: int) -> None:
+    module, _, name = at.rpartition(".")
+    owner, calls = importlib.import_module(module), itertools.count(1)
+    function = getattr(owner, name)
+
+    def counted(*args: Any, **options: Any) -> Any:
+        if next(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **options)
+
+    setattr(owner, name, counted)
+    work(*arguments)
 
 
 def write_store(folder: Path, clips: dict[str, np.ndarray], sample_rate: int = 16000, shard_clips: int = 1000) -> Path:

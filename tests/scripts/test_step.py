@@ -6,13 +6,14 @@ import sys
 import textwrap
 
 import pytest
+import yaml
 
 from helpers import REPO
 
 DRIVER = """
 import sys, types
 sys.path.insert(0, {library!r})
-from tymbal.smk import step
+from tymbal.smk import deadline, device, step
 
 class Named(dict):
     __getattr__ = dict.__getitem__
@@ -20,6 +21,7 @@ class Named(dict):
 snakemake = types.SimpleNamespace(
     log=[{log!r}], threads=1, rule="demo", input=Named(table={table!r}), output=Named(made={made!r}),
     params=Named(epochs=2), wildcards=Named(dataset="a", model="b", fold="2", seed="0"),
+    resources=Named(), config={config!r},
 )
 with step(snakemake):
 {body}
@@ -37,6 +39,7 @@ def run(tmp_path):
             log=str(tmp_path / "logs" / "demo.log"),
             table=str(tmp_path / "table.csv"),
             made=str(tmp_path / "made"),
+            config=yaml.safe_load((REPO / "config" / "config.yaml").read_text()),
             body=textwrap.indent(textwrap.dedent(body), "    "),
         )
         environment = {**os.environ, "OMP_NUM_THREADS": "2"}
@@ -66,6 +69,51 @@ def test_a_users_mistake_is_told_without_a_traceback(run):
     assert "ERROR tags.csv, row 7" in log
     assert "Traceback" not in log
     assert "finished" not in log
+
+
+def test_out_of_time_is_told_without_a_traceback(run):
+    status, _, log = run(
+        "from pathlib import Path\nfrom tymbal.errors import OutOfTime\n"
+        "raise OutOfTime('epoch', 3, 9, 90.0, 60.0, Path('run/checkpoints'))"
+    )
+    assert status == 1
+    assert "WARNING stopped before the job's time limit; epoch 3 of 9 is finished and saved in run/checkpoints" in log
+    assert "took 1.5 min, and 1.0 min were left. The next attempt goes on from there" in log
+    assert "Traceback" not in log
+
+
+def test_a_schedulers_signal_ends_a_step_in_good_order(run):
+    status, _, log = run(
+        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\n    print('went on')\n"
+        "finally:\n    os.kill(os.getpid(), signal.SIGTERM)\n    print('tidied up')"  # launchers pass it on, too
+    )
+    assert status == 128 + 15
+    assert log.count("ERROR stopped from outside (SIGTERM)") == 1
+    assert "tidied up" in log
+    assert "went on" not in log
+    assert "Traceback" not in log
+
+
+def test_a_deadline_is_runtime_less_grace_and_only_with_grace(run):
+    status, _, log = run(
+        "import time\nbefore, snakemake.resources = time.monotonic(), Named(runtime=120, grace=10)\n"
+        "limit, after = deadline(snakemake), time.monotonic()\n"
+        "print('between', before + 6600 <= limit <= after + 6600)\n"
+        "print('none', deadline(types.SimpleNamespace(resources=Named(runtime=120))))"
+    )
+    assert status == 0
+    assert "between True" in log
+    assert "none None" in log
+
+
+@pytest.mark.parametrize("resources", ["gpu=1", "gres='gpu:a100:1', gpu=0"])
+def test_a_gpu_is_asked_for_in_either_way_and_the_configuration_may_allow_the_cpu(run, resources):
+    _, _, log = run(
+        "devices = types.SimpleNamespace(choose_device=lambda *asked: print('asked', *asked))\n"
+        f"sys.modules['tymbal.devices'], snakemake.resources = devices, Named({resources})\n"
+        "device(snakemake)\nsnakemake.config['allow_cpu'] = True\ndevice(snakemake)"
+    )
+    assert "asked 1 False\nasked 1 True\n" in log
 
 
 def test_our_mistake_comes_with_a_traceback(run):

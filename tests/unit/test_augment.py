@@ -7,9 +7,12 @@ import torch
 from tymbal.config.models import Augment
 from tymbal.norm import Scale
 from tymbal.train.augment import add_noise, augment, mixup, roll, spec_augment
+from tymbal.train.data import Batch
+from tymbal.train.distributed import Share
 
 SCALE = Scale(mean=-6.0, std=4.0, pad=0.0)
 B, T, F, C = 64, 50, 32, 3
+ALL_ON = Augment(freq_mask=8, time_mask=10, mixup=0.5, noise=True, roll=5)
 
 
 @pytest.fixture
@@ -21,31 +24,45 @@ def batch():
     return x, n_frames, torch.eye(C)[torch.arange(B) % C]
 
 
+def whole(x, n_frames, y) -> Batch:
+    return Batch(x, n_frames, y, False, Share(len(x)))
+
+
 def rng(seed=0):
     return np.random.default_rng(seed)
 
 
 def test_everything_off_changes_nothing(batch):
-    x, n_frames, y = batch
-    same_x, same_y = augment(x, n_frames, y, Augment(), SCALE, rng())
-    assert torch.equal(same_x, x)
-    assert torch.equal(same_y, y)
+    same = augment(whole(*batch), Augment(), SCALE, rng())
+    assert torch.equal(same.x, batch[0])
+    assert torch.equal(same.y, batch[2])
 
 
 def test_all_on_is_reproducible_and_leaves_the_input_alone(batch):
-    x, n_frames, y = batch
-    before = x.clone()
-    settings = Augment(freq_mask=8, time_mask=10, mixup=0.5, noise=True, roll=5)
-    first, second = (augment(x, n_frames, y, settings, SCALE, rng(3)) for _ in range(2))
-    assert torch.equal(first[0], second[0])
-    assert torch.equal(first[1], second[1])
-    assert not torch.equal(first[0], augment(x, n_frames, y, settings, SCALE, rng(4))[0])
-    assert torch.equal(x, before)
+    before = batch[0].clone()
+    first, second = (augment(whole(*batch), ALL_ON, SCALE, rng(3)) for _ in range(2))
+    assert torch.equal(first.x, second.x)
+    assert torch.equal(first.y, second.y)
+    assert not torch.equal(first.x, augment(whole(*batch), ALL_ON, SCALE, rng(4)).x)
+    assert torch.equal(batch[0], before)
+
+
+@pytest.mark.parametrize("settings", [ALL_ON, ALL_ON.model_copy(update={"mixup": 0.0})], ids=["mixup", "none"])
+def test_a_share_of_a_batch_is_changed_as_in_the_whole(batch, settings):
+    """Of 65 clips and three processes the shares have 22, 22 and 21."""
+    x, n_frames, y = (torch.cat([part, part[:1]]) for part in batch)
+    expected = augment(whole(x, n_frames, y), settings, SCALE, rng(3))
+    for rank in range(3):
+        share = Share(B + 1, slice(rank, None, 3))
+        given = x if settings.mixup else x[share.rows]
+        found = augment(Batch(given, n_frames, y, False, share), settings, SCALE, rng(3))
+        assert torch.equal(found.x, expected.x[share.rows])
+        assert torch.equal(found.y, expected.y)
 
 
 def test_masks_are_one_span_an_axis_below_the_bound(batch):
     x = torch.ones(2000, T, F)
-    masked = spec_augment(x, 8, 10, fill=-5.0, rng=rng()) == -5.0
+    masked = spec_augment(x, 8, 10, -5.0, rng(), Share(2000)) == -5.0
     bins, frames = masked.all(dim=1), masked.all(dim=2)
     for spans, bound in ((bins, 8), (frames, 10)):
         width = spans.sum(dim=1)
@@ -58,7 +75,7 @@ def test_masks_are_one_span_an_axis_below_the_bound(batch):
 
 
 def test_masks_differ_between_clips():
-    masked = spec_augment(torch.ones(50, T, F), 0, 20, fill=0.0, rng=rng()) == 0
+    masked = spec_augment(torch.ones(50, T, F), 0, 20, 0.0, rng(), Share(50)) == 0
     assert len({tuple(row.tolist()) for row in masked[:, :, 0]}) > 20
 
 
@@ -100,7 +117,7 @@ def test_mixing_adds_powers_and_keeps_padding():
 
 
 def test_noise_is_positive_and_at_most_a_tenth():
-    x = add_noise(torch.zeros(200, T, F), rng())
+    x = add_noise(torch.zeros(200, T, F), rng(), Share(200))
     assert x.min() >= 0
     assert x.max() < 0.1
     strengths = x.amax(dim=(1, 2))
@@ -109,7 +126,7 @@ def test_noise_is_positive_and_at_most_a_tenth():
 
 def test_roll_is_circular_with_its_own_shift():
     ramp = torch.arange(T, dtype=torch.float32)[None, :, None].expand(2000, T, 2)
-    rolled = roll(ramp, 10, rng())
+    rolled = roll(ramp, 10, rng(), Share(2000))
     shifts = (-rolled[:, 0, 0]).remainder(T)
     shifts = torch.where(shifts > T / 2, shifts - T, shifts)
     assert set(shifts.int().tolist()) == set(range(-10, 10))

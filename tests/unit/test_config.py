@@ -103,6 +103,8 @@ TRAIN = "models/ssast-tiny/train"
         (f"{DATASET}/features", {"n_mels": 64}, "have n_mels 64, but the front end 'fbank128' has 128"),
         ("roots", {"data": "x"}, "roots.data: is taken"),
         ("path_map", {"D:/x": "field:x"}, "no root 'field'"),
+        ("stage", "scratch", "stage: found 'scratch'; expected an absolute path or one that begins with a variable"),
+        ("stage", "/local/$", "stage: found '/local/$'"),
         (f"{DATASET}/source", TAGS | {"table": "D:\\tags.csv"}, "source.table: found 'D:\\\\tags.csv'"),
         (f"{DATASET}/source", TAGS | {"audio": "/mnt/audio"}, "relative to data_root"),
         (f"{DATASET}/source", TAGS | {"sub_prefix": "MainTag_"}, "they must differ"),

@@ -10,15 +10,16 @@ import pandas as pd
 import pytest
 import torch
 
-from helpers import write_store
+from helpers import kill, write_store
 from tymbal.config import Evaluation
 from tymbal.config.models import Model
-from tymbal.errors import InputError
+from tymbal.errors import InputError, OutOfTime
 from tymbal.evaluate import scoring
 from tymbal.evaluate.metrics import headline
 from tymbal.evaluate.starts import known_of_test_clips
 from tymbal.files import sha256
 from tymbal.ingest.manifest import LABEL, write_manifest
+from tymbal.lock import locked
 from tymbal.models.build import build, load_model
 from tymbal.models.ssast import SIZES, Size
 from tymbal.norm import Scale, fit_norm
@@ -95,9 +96,10 @@ def outputs(folder: Path) -> Outputs:
     return Outputs(*(folder / name for name in names))
 
 
-def train(data, folder, model=None, run=RUN) -> Outputs:
+def train(data, folder, model=None, run=RUN, deadline=None) -> Outputs:
     made = outputs(folder)
-    finetune(data, made, run, model or settings(), "any", False, "code", CPU)
+    with locked(made.checkpoints):
+        finetune(data, made, run, model or settings(), "any", False, "code", CPU, deadline)
     return made
 
 
@@ -150,6 +152,20 @@ def test_dropout_resumes_too(data, tmp_path, monkeypatch):
             train(data, tmp_path / "cut", model)
     torch.manual_seed(12345)
     assert train(data, tmp_path / "cut", model).model.read_bytes() == whole.model.read_bytes()
+
+
+def test_killed_and_out_of_time_it_ends_in_the_same_model(data, tmp_path):
+    model = settings(net=CNN, epochs=3, batch_size=2)  # three steps an epoch
+    whole = train(data, tmp_path / "whole", model)
+    kill(train, data, tmp_path / "cut", model, at="tymbal.train.loop.set_rate", call=5)  # in the second epoch
+    with pytest.raises(OutOfTime, match="epoch 2 of 3"):
+        train(data, tmp_path / "cut", model, deadline=-1e9)
+    cut = train(data, tmp_path / "cut", model, deadline=-1e9)
+    assert cut.model.read_bytes() == whole.model.read_bytes()
+    histories = [pd.read_csv(made.history).drop(columns=["clips_per_s", "seconds"]) for made in (cut, whole)]
+    pd.testing.assert_frame_equal(*histories)
+    left = [sorted(path.name for path in (tmp_path / run).iterdir()) for run in ("cut", "whole")]
+    assert left[0] == left[1]
 
 
 def test_a_frozen_encoder_keeps_its_weights(data, tmp_path):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from torch import nn
 
 from helpers import write_store
 from tymbal.config.models import Augment, Finetuning, LayeredOptimizer, StepSchedule
-from tymbal.errors import InputError
+from tymbal.errors import InputError, OutOfTime
 from tymbal.inference import mean_loss, predict, scores
 from tymbal.norm import Scale
 from tymbal.store import FeatureStore
+from tymbal.train import loop, resume
 from tymbal.train.augment import augment
 from tymbal.train.data import ClipSet, epoch_order
 from tymbal.train.loop import Objective, fit
@@ -65,16 +67,16 @@ def settings(**changes) -> Finetuning:
     )
 
 
-def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run"):
-    """Train `Net`; `stop_after` interrupts it while that epoch is being validated."""
+def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run", deadline=None, lasting=()):
+    """Train `Net`; `stop_after` interrupts it while that epoch is being validated; epochs draw from `lasting`."""
     model = Net()
-    values = iter(range(1, 100))
+    values, lasting = iter(range(1, 100)), iter(lasting)
 
     def batches(epoch):
+        next(lasting, None)
         rng = np.random.default_rng([seed, epoch])
         for batch in clips.batches(epoch_order(clips, "none", seed, epoch), options.batch_size):
-            x, y = augment(batch.x, batch.n_frames, batch.y, options.augment, clips.scale, rng)
-            yield batch._replace(x=x, y=y)
+            yield augment(batch, options.augment, clips.scale, rng)
 
     def validate():
         if next(values) == stop_after:
@@ -100,7 +102,9 @@ def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run"):
         return options.optimizer.lr * rate_factor(options.schedule, step, n_batches, options.epochs)
 
     checkpoints = Checkpoints(folder, fingerprint)
-    state = fit(model, objective, optimizer, rate, options, options.early_stopping, checkpoints, CPU, None)
+    state = fit(
+        model, objective, optimizer, rate, options, options.early_stopping, checkpoints, CPU, None, deadline=deadline
+    )
     return model, state
 
 
@@ -128,6 +132,63 @@ def test_resumed_equals_undisturbed_bit_for_bit(clips, tmp_path, changes, caplog
     assert "resuming after checkpoint 3" in caplog.text
     assert figures(cut) == figures(whole)
     assert same(cut_model, whole_model)
+
+
+def test_stopped_between_the_best_weights_and_the_state(clips, tmp_path, monkeypatch):
+    whole_model, whole = train(clips, tmp_path / "whole", settings())
+    save, calls = resume.save_file, iter(range(1, 100))
+
+    def interrupted(*arguments, **options):
+        if next(calls) == 4:  # the second round's state; its weights are in place as the best
+            raise KeyboardInterrupt
+        save(*arguments, **options)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(resume, "save_file", interrupted)
+        train(clips, tmp_path / "cut", settings())
+    assert (tmp_path / "cut" / "best-000002.safetensors").exists()
+    model, state = train(clips, tmp_path / "cut", settings())
+    assert figures(state) == figures(whole)
+    assert same(model, whole_model)
+
+
+def test_a_deadline_gone_by_leaves_one_round_an_attempt(clips, tmp_path):
+    options = settings(epochs=3)
+    whole_model, whole = train(clips, tmp_path / "whole", options)
+    for done in (1, 2):
+        with pytest.raises(OutOfTime, match=rf"epoch {done} of 3 is finished and saved in {tmp_path / 'cut'}"):
+            train(clips, tmp_path / "cut", options, deadline=-1e9)
+    model, state = train(clips, tmp_path / "cut", options, deadline=-1e9)  # all rounds done: not out of time
+    assert figures(state) == figures(whole)
+    assert same(model, whole_model)
+    again, _ = train(clips, tmp_path / "cut", options, deadline=-1e9)
+    assert same(again, whole_model)
+
+
+@pytest.mark.parametrize(
+    "deadline, rounds",
+    [(39.9, 1), (40, 2), (44.9, 2), (45, 3), (50, 4)],  # rounds end at 20, 25, 30 and 35; one of 20 must still fit
+)
+def test_a_round_begins_only_if_one_as_long_as_the_longest_fits(clips, tmp_path, monkeypatch, deadline, rounds):
+    now = 0.0
+
+    def pass_time():
+        nonlocal now
+        for seconds in (20, 5, 5, 5, 5, 5):
+            now += seconds
+            yield
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
+    with pytest.raises(OutOfTime, match=rf"epoch {rounds} of 6 .* longest epoch took 0\.3 min"):
+        train(clips, tmp_path / "run", settings(), deadline=deadline, lasting=pass_time())
+
+
+def test_early_stopping_is_not_out_of_time(clips, tmp_path):
+    options = settings(optimizer=LayeredOptimizer(lr=1e-12), augment=Augment(), early_stopping=1)
+    with pytest.raises(OutOfTime):
+        train(clips, tmp_path / "run", options, deadline=-1e9)
+    _, state = train(clips, tmp_path / "run", options, deadline=-1e9)
+    assert state.round == state.best_round + 1
 
 
 def test_a_checkpoint_of_another_run_is_not_continued(clips, tmp_path, caplog):

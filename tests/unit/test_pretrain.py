@@ -13,9 +13,9 @@ import pytest
 import torch
 from tensorboardX.proto import event_pb2
 
-from helpers import write_store
+from helpers import kill, write_store
 from tymbal.config.pretrain import Pretraining
-from tymbal.errors import InputError
+from tymbal.errors import InputError, OutOfTime
 from tymbal.files import write_json
 from tymbal.models.ssast import SIZES, Size
 from tymbal.norm import fit_norm
@@ -70,10 +70,15 @@ def outputs(folder) -> Outputs:
     return Outputs(*(folder / name for name in names))
 
 
-def run(inputs, folder, options) -> Outputs:
+def run(inputs, folder, options, deadline=None) -> Outputs:
     made = outputs(folder)
-    pretrain(inputs, made, RUN, options, "code", CPU)
+    pretrain(inputs, made, RUN, options, "code", CPU, deadline)
     return made
+
+
+def run_small(inputs, folder, options):
+    SIZES["tiny"] = Size(16, 2, 2, 2)  # in a process without fixtures
+    run(inputs, folder, options)
 
 
 TIMES = ["clips_per_s", "seconds"]
@@ -107,6 +112,19 @@ def test_resumed_equals_undisturbed_bit_for_bit(inputs, tmp_path, options, monke
     histories = [pd.read_csv(made.history).drop(columns=TIMES) for made in (cut, whole)]
     pd.testing.assert_frame_equal(*histories)
     assert not cut.checkpoints.exists()
+
+
+def test_killed_and_out_of_time_it_ends_in_the_same_encoder(inputs, tmp_path):
+    options = settings(epochs=2, check_every=3)
+    whole = run(inputs, tmp_path / "whole", options)
+    checks = pd.read_csv(whole.history)["check"].max()
+    kill(run_small, inputs, tmp_path / "cut", options, at="tymbal.train.loop.set_rate", call=5)  # in the second check
+    for done in range(2, checks):
+        with pytest.raises(OutOfTime, match=f"check {done} of {checks}"):
+            run(inputs, tmp_path / "cut", options, deadline=-1e9)
+    cut = run(inputs, tmp_path / "cut", options, deadline=-1e9)
+    assert cut.encoder.read_bytes() == whole.encoder.read_bytes()
+    pd.testing.assert_frame_equal(*(pd.read_csv(made.history).drop(columns=TIMES) for made in (cut, whole)))
 
 
 def test_an_epoch_takes_each_clip_as_often_as_its_weight_says(inputs, tmp_path, monkeypatch):

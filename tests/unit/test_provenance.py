@@ -50,6 +50,13 @@ def test_the_training_digest_reaches_the_model_and_leaves_out_plumbing():
     assert not any(name.startswith("report") for name in closure)
 
 
+def test_where_and_how_long_a_training_may_run_is_in_no_digest():
+    """A better message about locks, staging, devices or limits must not retrain anything; the precision must."""
+    closure = provenance._closure(("train.finetune", "pretrain.pretrain"))
+    assert not closure & {"lock", "staging", "devices", "errors", "smk"}
+    assert "train.precision" in closure
+
+
 def test_an_unknown_module_is_our_mistake():
     with pytest.raises(AssertionError, match="no module 'nothing'"):
         code_digest("nothing")

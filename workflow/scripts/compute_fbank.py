@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from tymbal.smk import roots, step
+from tymbal.smk import device, roots, step
 
 if __name__ == "__main__":
     with step(snakemake):
         from tymbal.compute import compute_part, part_of
         from tymbal.config.data import Features
         from tymbal.config.models import Frontend
-        from tymbal.devices import choose_device
         from tymbal.ingest.manifest import read_manifest
 
         settings = snakemake.params.settings
@@ -23,5 +22,5 @@ if __name__ == "__main__":
             work=Path(snakemake.params.work),
             threads=snakemake.threads,
             code=snakemake.params.code,
-            device=str(choose_device(gpus)) if (gpus := snakemake.resources.get("gpu", 0)) else "cpu",
+            device=str(device(snakemake)) if snakemake.resources.get("gpu", 0) else "cpu",
         )

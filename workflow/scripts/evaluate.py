@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from tymbal.smk import run_of, step
+from tymbal.smk import device, run_of, step
 
 if __name__ == "__main__":
     with step(snakemake):
         from tymbal.config import Evaluation
-        from tymbal.devices import choose_device
         from tymbal.evaluate.scoring import Inputs, score_test
 
         files = snakemake.input
@@ -24,5 +23,5 @@ if __name__ == "__main__":
             run=run_of(snakemake.wildcards),
             evaluation=Evaluation(**snakemake.params.evaluation),
             single_label=snakemake.params.single_label,
-            device=choose_device(snakemake.resources.get("gpu", 0)),
+            device=device(snakemake),
         )

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from tymbal.smk import run_of, step
+from tymbal.smk import device, run_of, step
 
 if __name__ == "__main__":
     with step(snakemake):
         from tymbal.config.models import Ssast
-        from tymbal.devices import choose_device
         from tymbal.evaluate.tables import write_table
         from tymbal.pretrain.probe import Inputs, Task, probe
 
@@ -22,6 +21,6 @@ if __name__ == "__main__":
             ),
             run_of(snakemake.wildcards),
             Task(**{**settings, "net": Ssast(**settings["net"])}),
-            device=choose_device(snakemake.resources.get("gpu", 0)),
+            device=device(snakemake),
         )
         write_table(table, Path(snakemake.output.probe))

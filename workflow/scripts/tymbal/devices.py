@@ -1,44 +1,51 @@
-"""Where and in which precision to compute."""
+"""Where to compute."""
 
+import logging
 import os
 import resource
 
 import torch
 
+from tymbal import launch
 from tymbal.errors import InputError
 
+log = logging.getLogger(__name__)
 
-def choose_device(gpus_requested: int) -> torch.device:
-    """The GPU if there is one, else the CPU.
+
+def choose_device(gpus_requested: int, allow_cpu: bool = False) -> torch.device:
+    """The GPU if there is one, else the CPU. Each of several processes has a GPU of its own.
 
     Args:
         gpus_requested: how many the job asked its scheduler for.
+        allow_cpu: take the CPU also if a GPU was asked for and none is there.
 
     Raises:
-        InputError: a GPU was asked for and torch sees none; better than days of training on a CPU.
+        InputError: a GPU was asked for and torch sees none; better than days of training on a CPU. Or it sees fewer
+            than there are processes on this machine.
     """
     if torch.cuda.is_available():
-        return torch.device("cuda")
-    if gpus_requested > 0:
+        return _own_gpu() if launch.is_worker() else torch.device("cuda")
+    if gpus_requested > 0 and allow_cpu:
+        log.warning("no GPU though the job asked for %d: computing on the CPU, as allow_cpu says", gpus_requested)
+    elif gpus_requested > 0:
         raise InputError(
             f"the job asked for {gpus_requested} GPU, but torch {torch.__version__} sees none on {os.uname().nodename} "
             f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')!r}). In a container, is --nv given in the "
-            "profile's apptainer-args? To train on the CPU on purpose, do not request gpu in the profile."
+            "profile's apptainer-args? To compute on the CPU on purpose, request no GPU in the profile; a test of the "
+            "profile itself says `allow_cpu: true` in the configuration."
         )
     return torch.device("cpu")
 
 
-def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """The reduced precision to compute in, or None for float32.
-
-    `auto` is bfloat16 on a GPU that has it, float16 on an older one, float32 on a CPU, where bfloat16 without
-    matrix units is two to three times slower.
-    """
-    if precision == "auto":
-        if device.type != "cuda":
-            return None
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    return {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+def _own_gpu() -> torch.device:
+    place, processes = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    if torch.cuda.device_count() < processes:
+        raise InputError(
+            f"the job needs {processes} GPUs on {os.uname().nodename}, a process each, but torch sees "
+            f"{torch.cuda.device_count()} (CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES')!r}). Does the "
+            "node have so many, and does the job get all of them on each node?"
+        )
+    return torch.device("cuda", place)
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -1,6 +1,7 @@
-"""The one exception for a user's mistake: what is wrong, where, what was expected, what to do."""
+"""What ends a step with a sentence instead of a traceback: a user's mistake, a training that has no time left."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 SHOWN = 50  # problems spelled out in one message; the rest are counted
 
@@ -37,3 +38,24 @@ class InputError(Exception):
         if len(problems) > SHOWN:
             lines.append(f"  ... and {len(problems) - SHOWN} more of the same kind")
         return cls("\n".join([*lines, f"What to do: {remedy}"]), what, problems, remedy)
+
+
+class OutOfTime(Exception):
+    """A training stopped before its time limit with its rounds saved, so that the next attempt goes on after them.
+
+    Args:
+        name: what a round is called.
+        done: rounds finished.
+        rounds: how many there are.
+        longest: seconds of the longest round of this attempt.
+        left: seconds that were left.
+        folder: where the rounds are saved.
+    """
+
+    def __init__(self, name: str, done: int, rounds: int, longest: float, left: float, folder: Path) -> None:
+        super().__init__(
+            f"stopped before the job's time limit; {name} {done} of {rounds} is finished and saved in {folder}. The "
+            f"longest {name} took {longest / 60:.1f} min, and {max(left, 0) / 60:.1f} min were left. The next attempt "
+            "goes on from there; when `retries` are used up, give the same command again. With a larger `runtime` "
+            "in the profile fewer attempts are needed."
+        )

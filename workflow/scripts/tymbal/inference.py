@@ -1,5 +1,6 @@
 """From a model and clips to logits and scores."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -8,7 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tymbal.progress import Progress
-from tymbal.train.data import ClipSet
+from tymbal.train.data import Batch, ClipSet
+from tymbal.train.distributed import summed
 
 Loss = Literal["bce", "ce"]
 
@@ -48,10 +50,29 @@ def predict(
     """
     model.eval()
     progress = Progress(what, len(clips.clip_ids), "clips") if what else None
-    logits = []
-    for batch in clips.in_order(batch_size):
+
+    def logits(batch: Batch) -> Tensor:
         with torch.autocast(clips.device.type, dtype=dtype, enabled=dtype is not None):
-            logits.append(model(batch.x).float().cpu())
+            made = model(batch.x).float().cpu()
         if progress:
-            progress.add(len(batch.x))
-    return torch.cat(logits).numpy()
+            progress.add(batch.share.n)
+        return made
+
+    return of_all(clips, batch_size, logits).numpy()
+
+
+def of_all(clips: ClipSet, batch_size: int, compute: Callable[[Batch], Tensor]) -> Tensor:
+    """What a function makes of all clips in the order listed, [N, ...]; several processes share the work.
+
+    Args:
+        clips: N clips.
+        batch_size: clips at a time.
+        compute: makes [B, ...] of a batch of B clips.
+    """
+    wholes = []
+    for batch in clips.in_order(batch_size):
+        part = compute(batch)
+        wholes.append(part.new_zeros(batch.share.n, *part.shape[1:]))
+        if batch.share.counts:
+            wholes[-1][batch.share.rows] = part
+    return summed(torch.cat(wholes))  # of each row, all processes but one have zeros

@@ -15,9 +15,11 @@ import tymbal
 
 PACKAGE = Path(__file__).parent
 
-# Modules that carry settings, messages and files but never a number. Left out of every digest, so that a new
+# Modules that carry settings, messages, files and places but never a number. Left out of every digest, so that a new
 # key or a better message does not retrain anything; a setting's value reaches the rules through `params`.
-PLUMBING = frozenset({"", "config", "diagnose", "errors", "files", "plan", "progress", "provenance", "runs", "smk"})
+PLUMBING = frozenset(
+    {"", "config", "devices", "diagnose", "errors", "files", "plan", "progress", "provenance", "runs", "smk"}
+)
 
 
 def code_digest(*modules: str) -> str:

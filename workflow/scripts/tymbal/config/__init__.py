@@ -47,6 +47,8 @@ class Config(Settings):
     path_map: dict[str, DataPath] = Field(
         default_factory=dict
     )  # beginning of paths written on another machine -> ROOT:path
+    allow_cpu: bool = False  # compute on the CPU although the job asked for a GPU
+    stage: str | None = None  # folder on a node's own disk that training copies features to first; may name variables
     datasets: dict[Name, Dataset]
     frontends: dict[Name, Frontend]
     corpora: dict[Name, Corpus] = Field(default_factory=dict)

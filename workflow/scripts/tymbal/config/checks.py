@@ -1,6 +1,7 @@
 """What holds between settings, which no single type can say."""
 
 from collections.abc import Iterator
+from string import Template
 
 from tymbal.config import Config, Experiment
 from tymbal.config.data import TagSource
@@ -23,12 +24,17 @@ def cross_checks(config: Config) -> list[str]:
 
 
 def _paths(config: Config) -> Iterator[str]:
-    """Every root that is named must be there, and classes with a band be classes."""
+    """Every root that is named must be there, `stage` be no place in the checkout, and classes with a band classes."""
     for name in sorted({DATA, SYNTH} & set(config.roots)):
         yield f"roots.{name}: is taken; name it otherwise"
     for prefix, path in config.path_map.items():
         if (root := split_root(path)[0]) not in config.folders:
             yield f"path_map.{prefix}: no root {root!r}; known: {sorted(config.folders)}"
+    if config.stage is not None and not (config.stage.startswith(("/", "$")) and Template(config.stage).is_valid()):
+        yield (
+            f"stage: found {config.stage!r}; expected an absolute path or one that begins with a variable, "
+            "such as $TMPDIR or ${SCRATCH}/tymbal"
+        )
     for name, dataset in config.datasets.items():
         for path in dataset.data_paths:
             if split_root(path)[0] not in config.folders:

@@ -5,12 +5,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from tymbal.config.pretrain import Pretraining
 from tymbal.errors import InputError
+from tymbal.inference import of_all
 from tymbal.pretrain.ssast import MaskedPatchModel, pretext_losses
 from tymbal.seeds import derive
-from tymbal.train.data import ClipSet
+from tymbal.train.data import Batch, ClipSet
+from tymbal.train.distributed import summed
 
 log = logging.getLogger(__name__)
 
@@ -71,21 +74,22 @@ class Check:
             for batch in clips.in_order(self.settings.train.batch_size):
                 n_frames = None if batch.full else batch.n_frames
                 with torch.autocast(clips.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-                    losses = pretext_losses(model, batch.x, n_frames, self.settings.pretext, generator)
-                share = weight / whole * len(batch.x) / len(clips.clip_ids)
+                    losses = pretext_losses(model, batch.x, n_frames, self.settings.pretext, generator, batch.share)
+                share = weight / whole * batch.share.n / len(clips.clip_ids) if batch.share.counts else 0.0
                 for name, value in losses.items():
                     means[f"val_{name}"] = means.get(f"val_{name}", 0.0) + share * value.item()
-        return means
+        return {name: summed(torch.tensor(part, dtype=torch.float64)).item() for name, part in means.items()}
 
     @torch.inference_mode()
     def _spread(self, model: MaskedPatchModel) -> float:
         """Standard deviation between clips of their mean token, averaged over its components."""
         model.eval()
-        pooled = []
-        for clips, _ in self.parts:
-            some = evenly(clips, SPREAD_CLIPS)
-            for batch in some.in_order(self.settings.train.batch_size):
-                pooled.append(model.embed(batch.x, None if batch.full else batch.n_frames).double())
+
+        def embed(batch: Batch) -> Tensor:
+            return model.embed(batch.x, None if batch.full else batch.n_frames[batch.share.rows]).double()
+
+        size = self.settings.train.batch_size
+        pooled = [of_all(evenly(clips, SPREAD_CLIPS), size, embed) for clips, _ in self.parts]
         return torch.cat(pooled).std(dim=0, correction=0).mean().item()
 
 

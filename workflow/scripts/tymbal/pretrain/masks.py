@@ -25,6 +25,13 @@ class Mask:
 
     index: Tensor  # [B, K]
     scored: Tensor | None  # [B, K], false where a short clip has fewer masked patches than K; None if all are masked
+    n: Tensor | int | None = None  # how many are scored in the batch, if these are only some of its clips
+
+    def of(self, rows: slice) -> "Mask":
+        """The masks of some clips of the batch."""
+        if self.scored is None:
+            return Mask(self.index[rows], None, self.index.numel())
+        return Mask(self.index[rows], self.scored[rows], self.scored.sum())
 
 
 def sides(settings: Masking, grid: tuple[int, int]) -> tuple[int, ...]:

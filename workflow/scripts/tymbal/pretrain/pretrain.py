@@ -17,7 +17,7 @@ from torch import Tensor
 
 from tymbal.config.models import PlateauSchedule
 from tymbal.config.pretrain import Pretraining
-from tymbal.devices import autocast_dtype, peak_memory_mb
+from tymbal.devices import peak_memory_mb
 from tymbal.errors import InputError
 from tymbal.files import fingerprint, read_json, sha256, write_json
 from tymbal.models.checkpoints import load_start
@@ -34,8 +34,10 @@ from tymbal.seeds import derive
 from tymbal.store import FeatureStore
 from tymbal.tables import write_csv
 from tymbal.train.data import Batch, ClipSet
+from tymbal.train.distributed import rank, world
 from tymbal.train.loop import Objective, fit
 from tymbal.train.optim import adam, plateau_factor, rate_factor
+from tymbal.train.precision import autocast_dtype
 from tymbal.train.resume import Checkpoints
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,13 @@ class Outputs:
 
 
 def pretrain(
-    inputs: Inputs, outputs: Outputs, run: PretrainRun, settings: Pretraining, code: str, device: torch.device
+    inputs: Inputs,
+    outputs: Outputs,
+    run: PretrainRun,
+    settings: Pretraining,
+    code: str,
+    device: torch.device,
+    deadline: float | None = None,
 ) -> None:
     """Pre-train one encoder with one seed.
 
@@ -79,8 +87,10 @@ def pretrain(
         settings: of the pre-training.
         code: digest of the code that trains, part of the checkpoints' fingerprint.
         device: where to train.
+        deadline: on `time.monotonic()`; the training saves and stops before it. None: no limit.
 
     Raises:
+        OutOfTime: the training is saved, but not finished.
         InputError: data and settings do not fit together, the starting weights do not fit the encoder, or training
             diverged or collapsed.
     """
@@ -104,6 +114,7 @@ def pretrain(
         log.info("starting weights: %s", dataclasses.asdict(start))
         facts["before"] = start.corpus  # so that all the weights have seen goes on being told
     model.to(device)
+    model.freeze_idle_head(settings.pretext.objective)
     model.activation_checkpointing = settings.train.activation_checkpointing
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
     train = _clips(store, ids["train"], settings, scale, device)
@@ -134,8 +145,12 @@ def pretrain(
     objective = _objective(model, plan, check, settings, run.seed, device)
     optimizer = adam({1.0: list(model.parameters())}, settings.train.optimizer)
     rate = _rate(settings, plan)
-    with _tensorboard(outputs.tensorboard if settings.train.tensorboard else None) as on_round:
-        state = fit(model, objective, optimizer, rate, settings.train, None, checkpoints, device, dtype, on_round)
+    with _tensorboard(outputs.tensorboard if settings.train.tensorboard and rank() == 0 else None) as on_round:
+        state = fit(
+            model, objective, optimizer, rate, settings.train, None, checkpoints, device, dtype, on_round, deadline
+        )
+    if rank() > 0:
+        return
     card = EncoderCard(
         net=settings.net.model_dump(mode="json"),
         n_mels=store.state.n_mels,
@@ -165,6 +180,7 @@ def pretrain(
             "n_masked": n_masked(settings.pretext.masking, model.grid),
             "parameters": n_parameters,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "processes": world(),
             "precision": str(dtype or torch.float32).removeprefix("torch."),
             "peak_memory_mb": round(peak_memory_mb(device), 1),
             "minutes": round(state.seconds / 60, 3),
@@ -213,7 +229,8 @@ def _objective(
         yield from plan.batches(first, min(per_round, plan.n_batches - first))
 
     def loss(batch: Batch) -> dict[str, Tensor]:
-        return pretext_losses(model, batch.x, None if batch.full else batch.n_frames, settings.pretext, masks)
+        n_frames = None if batch.full else batch.n_frames
+        return pretext_losses(model, batch.x, n_frames, settings.pretext, masks, batch.share)
 
     return Objective(
         round_name="check",

@@ -12,6 +12,7 @@ from tymbal.config.models import SsastEncoder
 from tymbal.config.pretrain import Pretext
 from tymbal.models.ssast import SIZES, Encoder
 from tymbal.pretrain.masks import Mask, draw
+from tymbal.train.distributed import Share
 
 
 class MaskedPatchModel(Encoder):
@@ -35,6 +36,12 @@ class MaskedPatchModel(Encoder):
         self.materialise(generator, linear)
         with torch.no_grad():
             nn.init.normal_(self.mask_embed, std=dim**-0.5, generator=generator)
+
+    def freeze_idle_head(self, objective: str) -> None:
+        """No gradients for the head that an objective has no use for."""
+        idle = {"joint": (), "discriminative": ("gpredlayer.",), "generative": ("cpredlayer.",)}[objective]
+        for name, parameter in self.named_parameters():
+            parameter.requires_grad_(not name.startswith(idle))
 
     def patches(self, x: Tensor) -> Tensor:
         """Values of each patch, mel bins first: spectrograms [B, T, F] in, [B, n, patch area] out."""
@@ -95,25 +102,33 @@ class MaskedPatchModel(Encoder):
 
 
 def pretext_losses(
-    model: MaskedPatchModel, x: Tensor, n_frames: Tensor | None, settings: Pretext, generator: torch.Generator
+    model: MaskedPatchModel,
+    x: Tensor,
+    n_frames: Tensor | None,
+    settings: Pretext,
+    generator: torch.Generator,
+    share: Share | None = None,
 ) -> dict[str, Tensor]:
     """Draw masks for a batch, and the losses on them.
 
     Args:
         model: on the device of x.
         x: normalised log-mel, [B, T, F].
-        n_frames: true frames of each clip, [B]; None if none is padded. A patch that holds padding is neither seen, nor
-            masked, nor scored.
+        n_frames: true frames of each clip of the batch, [N]; None if none is padded. A patch that holds padding is
+            neither seen, nor masked, nor scored.
         settings: objective and masks.
         generator: source of the masks, on the same device.
+        share: which clips of the batch of N are in x; None for all.
 
     Returns:
-        As `losses_at`.
+        As `losses_at`; of a share, its parts of the losses, which add up to those of the batch.
     """
+    share = share or Share(len(x))
     t_dim = x.shape[1] // model.patch[1]
     valid = None if n_frames is None else n_frames // model.patch[1]
-    masks = [draw(settings.masking, model.grid, t_dim, valid, len(x), generator) for _ in range(settings.passes)]
-    return losses_at(model, x, masks[0], masks[-1], valid, settings)
+    drawn = (draw(settings.masking, model.grid, t_dim, valid, share.n, generator) for _ in range(settings.passes))
+    masks = [mask.of(share.rows) for mask in drawn]
+    return losses_at(model, x, masks[0], masks[-1], None if valid is None else valid[share.rows], settings)
 
 
 def losses_at(
@@ -138,12 +153,12 @@ def losses_at(
     if settings.objective != "generative":
         z = model(x, contrasted, valid)
         parts["nce"], parts["accuracy"] = info_nce(
-            _take(patches, contrasted), model.cpredlayer(z), contrasted.scored, settings.contrast
+            _take(patches, contrasted), model.cpredlayer(z), contrasted.scored, settings.contrast, contrasted.n
         )
     if settings.objective != "discriminative":
         if z is None or rebuilt is not contrasted:
             z = model(x, rebuilt, valid)
-        parts["mse"] = reconstruction(_take(patches, rebuilt), model.gpredlayer(z), rebuilt.scored)
+        parts["mse"] = reconstruction(_take(patches, rebuilt), model.gpredlayer(z), rebuilt.scored, rebuilt.n)
     loss = {
         "joint": lambda: parts["nce"] + settings.mse_weight * parts["mse"],
         "discriminative": lambda: parts["nce"],
@@ -152,7 +167,9 @@ def losses_at(
     return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
 
 
-def info_nce(targets: Tensor, predictions: Tensor, scored: Tensor | None, contrast: str) -> tuple[Tensor, Tensor]:
+def info_nce(
+    targets: Tensor, predictions: Tensor, scored: Tensor | None, contrast: str, n: Tensor | int | None = None
+) -> tuple[Tensor, Tensor]:
     """Contrastive loss of masked patches against the other masked patches of the same clip, and its accuracy.
 
     With scores S_ij = <target i, prediction j>, neither scaled nor normalised: `targets` is SSAST's equation 1, in
@@ -165,6 +182,7 @@ def info_nce(targets: Tensor, predictions: Tensor, scored: Tensor | None, contra
         predictions: of the discriminative head, [B, K, A].
         scored: which of them count, [B, K]; None for all.
         contrast: `targets` or `predictions`.
+        n: how many count in the whole batch, of whose means these clips' parts are wanted; None: these are all.
 
     Returns:
         Mean loss over all masked patches, and the share of predictions whose own target has the largest score: of the
@@ -180,23 +198,28 @@ def info_nce(targets: Tensor, predictions: Tensor, scored: Tensor | None, contra
             log_share = log_share.masked_fill(~(scored[:, :, None] & scored[:, None, :]), -torch.inf)
         own = log_share.diagonal(dim1=1, dim2=2)  # [B, K]
         right = log_share.argmax(dim=1) == torch.arange(own.shape[1], device=own.device)
-    return -_mean(own, scored), _mean(right.float(), scored)
+    return -_mean(own, scored, n), _mean(right.float(), scored, n)
 
 
-def reconstruction(targets: Tensor, predictions: Tensor, scored: Tensor | None) -> Tensor:
+def reconstruction(
+    targets: Tensor, predictions: Tensor, scored: Tensor | None, n: Tensor | int | None = None
+) -> Tensor:
     """Mean squared error of all values of all masked patches (SSAST, equation 2).
 
     Args:
         targets: patches as they are, [B, K, A].
         predictions: of the generative head, [B, K, A].
         scored: which of them count, [B, K]; None for all.
+        n: as of `info_nce`.
     """
     error = F.mse_loss(predictions.float(), targets.float(), reduction="none").mean(dim=2)
-    return _mean(error, scored)
+    return _mean(error, scored, n)
 
 
-def _mean(values: Tensor, scored: Tensor | None) -> Tensor:
-    return values.mean() if scored is None else values.where(scored, 0).sum() / scored.sum()
+def _mean(values: Tensor, scored: Tensor | None, n: Tensor | int | None) -> Tensor:
+    if n is None:
+        n = values.numel() if scored is None else scored.sum()
+    return (values if scored is None else values.where(scored, 0)).sum() / n
 
 
 def _take(patches: Tensor, mask: Mask) -> Tensor:

@@ -17,6 +17,7 @@ from tymbal.layout import SHARD_FRAMES
 from tymbal.norm import Scale
 from tymbal.seeds import derive
 from tymbal.store import FeatureStore, Places
+from tymbal.train.distributed import Share, share
 
 # Frames whose order is mixed: what is read ahead and waits in memory, 4 GB of 128 mels.
 WINDOW_FRAMES = 16 * SHARD_FRAMES
@@ -24,12 +25,13 @@ LOSS_ALLOWED = 0.1  # share of its frames that a clip may lose by being cut to t
 
 
 class Batch(NamedTuple):
-    """Normalised, padded clips on the training device."""
+    """Normalised, padded clips on the training device; of several processes, each has some of them."""
 
-    x: Tensor  # [B, T, F]
-    n_frames: Tensor  # [B], true frames
-    y: Tensor  # [B, C], soft labels
-    full: bool = False  # no clip is padded; known without asking the device
+    x: Tensor  # [B, T, F], those of this process's share
+    n_frames: Tensor  # [N], true frames of all clips of the batch
+    y: Tensor  # [N, C], soft labels of all
+    full: bool  # no clip is padded; known without asking the device
+    share: Share
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class ClipSet:
         batch_size: int,
         rng: np.random.Generator | None = None,
         read_ahead: bool | None = None,
+        whole: bool = False,
     ) -> Iterator[Batch]:
         """Batches of the clips at the positions in `windows`, one after the other.
 
@@ -77,6 +80,7 @@ class ClipSet:
             batch_size: clips in a batch; the last may have fewer.
             rng: where longer clips are cut at random; None cuts them at the end.
             read_ahead: whether the system is asked; None: if there are several windows.
+            whole: x holds all clips in every process, as what mixes clips needs.
         """
         order = np.concatenate(windows)
         surplus = np.maximum(self.places.n_frames[order] - self.n_frames, 0)
@@ -87,13 +91,13 @@ class ClipSet:
         due = np.append(0, begins[:-1])  # and the chunk at which it is asked for
         asked = len(windows) > 1 if read_ahead is None else read_ahead
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as scout:
-            ahead = reader.submit(self._read, *chunks[0])
+            ahead = reader.submit(self._read, *chunks[0], whole)
             for i in range(len(chunks)):
                 for k in np.flatnonzero(due == i).tolist() if asked else ():
                     scout.submit(self._read_ahead, windows[k])
                 batch = ahead.result()
                 if i + 1 < len(chunks):
-                    ahead = reader.submit(self._read, *chunks[i + 1])
+                    ahead = reader.submit(self._read, *chunks[i + 1], whole)
                 yield batch
 
     def subset(self, positions: np.ndarray) -> "ClipSet":
@@ -111,16 +115,19 @@ class ClipSet:
         """All clips once, as listed."""
         return self.batches([np.arange(len(self.clip_ids))], batch_size)
 
-    def _read(self, chunk: np.ndarray, first: np.ndarray) -> Batch:
-        ids = [self.clip_ids[i] for i in chunk]
+    def _read(self, chunk: np.ndarray, first: np.ndarray, whole: bool) -> Batch:
         length = self.n_frames
         if self.trim is not None:
             longest = int(self.places.n_frames[chunk].max())
             length = max(self.trim, min(length, longest) // self.trim * self.trim)
-        x, n_frames = self.store.batch(ids, length, self.scale.mean, self.scale.std, self.scale.pad, first.tolist())
+        mine = share(len(chunk))
+        rows = slice(None) if whole else mine.rows
+        ids = [self.clip_ids[i] for i in chunk[rows]]
+        x, _ = self.store.batch(ids, length, self.scale.mean, self.scale.std, self.scale.pad, first[rows].tolist())
+        n_frames = torch.from_numpy(np.minimum(self.places.n_frames[chunk] - first, length))
         y = torch.from_numpy(self.labels[chunk])
         full = bool((n_frames == length).all())
-        return Batch(self._send(x), self._send(n_frames), self._send(y), full)
+        return Batch(self._send(x), self._send(n_frames), self._send(y), full, mine)
 
     def _send(self, part: Tensor) -> Tensor:
         # Only from pinned memory does a copy to a GPU not wait for what the GPU is doing.

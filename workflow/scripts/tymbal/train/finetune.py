@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tymbal.config import TargetRule
 from tymbal.config.models import Model, Ssast
-from tymbal.devices import autocast_dtype, peak_memory_mb
+from tymbal.devices import peak_memory_mb
 from tymbal.errors import InputError
 from tymbal.evaluate.metrics import evaluate, headline
 from tymbal.evaluate.targets import RANKING, ranked
@@ -35,8 +35,10 @@ from tymbal.store import FeatureStore
 from tymbal.tables import write_csv
 from tymbal.train.augment import augment
 from tymbal.train.data import Batch, ClipSet, check_lengths, epoch_order
+from tymbal.train.distributed import rank, world
 from tymbal.train.loop import Objective, fit
 from tymbal.train.optim import build_optimizer, rate_factor
+from tymbal.train.precision import autocast_dtype
 from tymbal.train.resume import Checkpoints
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,7 @@ def finetune(
     single_label: bool,
     code: str,
     device: torch.device,
+    deadline: float | None = None,
 ) -> None:
     """Train one model on one fold with one seed.
 
@@ -87,8 +90,10 @@ def finetune(
         single_label: exactly one class a clip; accuracy is then defined.
         code: digest of the code that trains, part of the checkpoints' fingerprint.
         device: where to train.
+        deadline: on `time.monotonic()`; the training saves and stops before it. None: no limit.
 
     Raises:
+        OutOfTime: the training is saved, but not finished.
         InputError: data and settings do not fit together, the starting weights do not fit the model, the
             selecting metric is undefined on the validation clips, or training diverged.
     """
@@ -156,7 +161,11 @@ def finetune(
         return settings.train.optimizer.lr * factor
 
     patience = settings.train.early_stopping
-    state = fit(model, objective, optimizer, rate, settings.train, patience, checkpoints, device, dtype)
+    state = fit(
+        model, objective, optimizer, rate, settings.train, patience, checkpoints, device, dtype, deadline=deadline
+    )
+    if rank() > 0:
+        return
 
     heard: dict[str, Any] = {
         "transductive": False,
@@ -195,6 +204,7 @@ def finetune(
             "n_val": _size(val),
             "parameters": counts,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+            "processes": world(),
             "precision": str(dtype or torch.float32).removeprefix("torch."),
             "output_dtype": output_dtype,
             "peak_memory_mb": round(peak_memory_mb(device), 1),
@@ -245,15 +255,15 @@ def _objective(
     options = settings.train
 
     def batches(epoch: int) -> Iterator[Batch]:
-        torch.manual_seed(derive(seed, "dropout", epoch))  # dropout draws from nowhere else
+        torch.manual_seed(derive(seed, "dropout", epoch) + rank())  # dropout draws from nowhere else
         windows = epoch_order(train, options.sampling, seed, epoch)
         rng = np.random.default_rng(derive(seed, "augment", epoch))
-        for batch in train.batches(windows, options.batch_size):
-            x, y = augment(batch.x, batch.n_frames, batch.y, options.augment, train.scale, rng)
-            yield batch._replace(x=x, y=y)
+        for batch in train.batches(windows, options.batch_size, whole=options.augment.mixup > 0):
+            yield augment(batch, options.augment, train.scale, rng)
 
     def loss(batch: Batch) -> dict[str, Tensor]:
-        return {"loss": mean_loss(model(batch.x).float(), batch.y, options.loss)}
+        mean = mean_loss(model(batch.x).float(), batch.y[batch.share.rows], options.loss)
+        return {"loss": mean * batch.share.weight}
 
     def validate() -> dict[str, Any]:
         logits = predict(model, val, options.batch_size, dtype)
