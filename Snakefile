@@ -11,11 +11,13 @@ configfile: "config/config.yaml"
 report: "workflow/report/workflow.rst"
 
 
-# Used only with `--software-deployment-method apptainer`; see containers/README.md.
-container: "containers/tymbal.sif"
-
-
 include: "workflow/rules/common.smk"
+
+
+# Used only with `--software-deployment-method apptainer`; see containers/README.md.
+container: container_image(workflow)
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/pretrain.smk"
@@ -25,6 +27,12 @@ include: "workflow/rules/audit.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/validate.smk"
+
+
+try:
+    check_rule_names(workflow)
+except InputError as error:
+    raise WorkflowError(str(error)) from None
 
 
 onstart:

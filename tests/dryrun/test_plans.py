@@ -1,11 +1,14 @@
 """Every profile with every shipped configuration, as typed in a clean checkout; nothing is run."""
 
+import json
 import re
 from collections import Counter
 
 import pytest
 
 from helpers import REPO
+from tymbal.amounts import nothing
+from tymbal.needs import NEEDS
 from tymbal.report.catalog import FIGURES
 
 OF_SCOPE = Counter(figure.scope for figure in FIGURES.values())
@@ -72,17 +75,86 @@ def test_plan_of_the_comparison_with_pretraining(checkout):
     assert "probe" not in plan
 
 
+def jobs(checkout, *arguments: str) -> list[tuple[str, dict[str, str]]]:
+    """Rule and resources of each job of a dry-run."""
+    output = checkout.run("snakemake", "-n", *arguments)
+    found = re.findall(r"^ *(?:local)?rule (\w+):\n((?:    .*\n)+)", output, flags=re.M)
+    told = [(rule, re.search(r"resources: (.*)", text)) for rule, text in found]
+    return [(rule, dict(pair.split("=") for pair in line[1].split(", "))) for rule, line in told if line]
+
+
 def test_only_training_asks_for_a_gpu_and_every_job_has_limits(checkout):
+    """Limits that depend on what is made on the way are told as <TBD>."""
+    planned = jobs(checkout, "--profile", "slurm", *arguments(checkout, "esc10_ssl"))
+    submitted = [(rule, asked) for rule, asked in planned if rule in NEEDS]
+    assert len(submitted) > 100
+    training = {"pretrain", "finetune"}
+    assert {rule for rule, asked in submitted if "gpu" in asked or "grace" in asked} == training
+    for rule, asked in submitted:
+        assert {"runtime", "mem_mb", "slurm_partition"} <= set(asked), rule
+        assert asked["slurm_partition"] == ("gpu" if rule in training else "cpu")
+        assert (asked["mem_mb"] == "<TBD>") == (NEEDS[rule].of is not nothing)
+        assert (asked["runtime"] == "<TBD>") == (NEEDS[rule].of is not nothing and rule not in training)
+        # What Slurm does not know would be without effect.
+        sizes = {f"{what}{unit}" for what in ("mem", "disk") for unit in ("", "_mb", "_mib")}
+        known = {"tmpdir", "runtime", "slurm_partition", "gpu", "training", "grace", "figures"}
+        assert set(asked) - sizes - known == set()
+        assert ("figures" in asked) == rule.startswith("plot_")
+    for rule, first in (("finetune", "120"), ("pretrain", "720")):
+        asked = next(asked for name, asked in submitted if name == rule)
+        assert (asked["gpu"], asked["grace"], asked["runtime"]) == ("1", "10", first)
+
+
+def test_a_training_may_ask_for_more_gpus_than_are_used_at_once(checkout):
+    """Snakemake cuts what a job asks for to what there is of it over all jobs."""
+    more = ("--set-resources", "finetune:gpu=16", "finetune:training=16")
+    planned = jobs(checkout, "models", "--profile", "slurm", *more)
+    assert {asked["gpu"] for rule, asked in planned if rule == "finetune"} == {"16"}
+
+
+def test_settings_for_a_rule_that_does_not_exist_are_refused(checkout):
+    output = checkout.run("snakemake", "-n", "--set-resources", "finetun:gpu=2", ok=False)
+    assert "name finetun: there is no such rule" in output
+
+
+def test_a_job_that_is_tried_again_asks_for_more(checkout):
+    first, second = (
+        dict(jobs(checkout, "--profile", "slurm", "--attempt", attempt, "--until", "list_clips", "models"))
+        for attempt in ("1", "2")
+    )
+    assert int(second["list_clips"]["mem_mb"]) == 2 * int(first["list_clips"]["mem_mb"])
+    assert int(second["list_clips"]["runtime"]) == 2 * int(first["list_clips"]["runtime"])
+
+
+def test_limits_follow_the_size_of_what_was_made_before(checkout):
+    """A manifest that is there tells how many clips there are."""
+    folder = checkout.folder / "results" / "soundscapes"
+    folder.mkdir(parents=True)
+    (folder / "manifest.csv").touch()
+    asked = []
+    for n_clips in (800, 1_800_000):
+        (folder / "ingest.json").write_text(json.dumps({"n_clips": n_clips, "hours": n_clips / 360}))
+        asked.append(dict(jobs(checkout, "--profile", "slurm", "results/soundscapes/folds.csv"))["split_folds"])
+    small, large = ({name: int(each[name]) for name in ("mem_mb", "runtime")} for each in asked)
+    assert small["mem_mb"] < 5000 < 9000 < large["mem_mb"]
+    assert small["runtime"] < 35 < large["runtime"]
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm"])
+def test_a_lost_file_of_facts_does_not_stop_a_run(checkout, profile):
+    """It is made again with the manifest, but what comes after is asked for before."""
+    folder = checkout.folder / "results" / "soundscapes"
+    folder.mkdir(parents=True)
+    (folder / "manifest.csv").write_text("clip_id\n" * 100)
+    planned = jobs(checkout, "--profile", profile)
+    assert {"prepare_manifest", "split_folds", "write_report"} <= {rule for rule, _ in planned}
+
+
+def test_figures_share_jobs_on_a_cluster(checkout):
     output = checkout.run("snakemake", "-n", "--profile", "slurm", *arguments(checkout, "esc10_ssl"))
-    jobs = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)+)", output, flags=re.M)
-    assert {rule for rule, text in jobs if "gpu=1" in text} == {"pretrain", "finetune"}
-    remote = [(rule, text) for rule, text in jobs if rule not in {"all", "record_config"}]
-    assert len(remote) > 20
-    for rule, text in remote:
-        assert re.search(r"runtime=\d+", text), rule
-        assert re.search(r"mem_mb=\d+", text), rule
-    assert all("slurm_partition=gpu" in text for rule, text in jobs if rule in {"pretrain", "finetune"})
-    assert all("runtime=120" in text for rule, text in jobs if rule == "finetune")
+    n_figures = len(re.findall(r"^ *rule plot_\w+:$", output, flags=re.M))
+    assert len(re.findall(r"Group job figures", output)) == -(-n_figures // 16)
+    assert "Group job" not in checkout.run("snakemake", "-n", "--profile", "local")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tymbal.validate.findings import LINES
 
 LOCAL = ("snakemake", "validate", "--profile", "local", "--cores", "2", "--configfile", "config/birds.yaml")
 CLUSTER = ("--profile", "slurm", "--configfile", "config/birds.yaml", "--slurm-init-seconds-before-status-checks", "1")
+CLUSTER += ("--software-deployment-method", "env-modules")  # not in a container
 SLURM = ("snakemake", "results/birds/files.txt", *CLUSTER)  # one job that is not local, so something would be submitted
 SETTINGS = {
     "data_root": "lab",
@@ -166,7 +167,22 @@ def test_sound_data_are_submitted_with_the_limits_of_the_profile_checked(lab, su
     assert "asks for no GPU" in summary(output)[1]
     assert submissions.read_text()
     log = (lab.folder / "logs" / "validate.log").read_text()
-    assert "{'minutes': [7, 14, 21], 'gpu': False, 'cluster': True}" in log  # of `retries` in the profile
+    assert "{'minutes': [7, 14, 21], 'grace': 0, 'gpus': 0, " in log  # of `retries` in the profile
+
+
+def test_nothing_is_submitted_beside_jobs_of_an_earlier_start(lab, submissions):
+    """They are told with what to do about them; jobs of others and of other folders are none of its business."""
+    queued = [
+        ("7", "RUNNING", "1:02", str(lab.folder), "rule_finetune_wildcards_birds_small_1_0"),
+        ("8", "RUNNING", "1:02", str(lab.folder), "(null)"),
+        ("9", "PENDING", "0:00", str(lab.folder.parent), "rule_finetune"),
+    ]
+    program = submissions.parent / "bin" / "squeue"
+    program.write_text("#!/bin/sh\ncat <<'END'\n" + "".join("\t".join(job) + "\n" for job in queued) + "END\n")
+    output = lab.run(*SLURM, ok=False)
+    assert "- 7 RUNNING 1:02 finetune: birds_small_1_0" in output
+    assert "`scancel 7`" in output
+    assert not submissions.exists()
 
 
 def test_dry_runs_and_local_jobs_are_not_preceded_by_it(lab, submissions):
@@ -177,4 +193,4 @@ def test_dry_runs_and_local_jobs_are_not_preceded_by_it(lab, submissions):
     assert not page.exists()
     output = lab.run("snakemake", "validate", *CLUSTER)
     assert len(re.findall("^Validation: ", output, flags=re.M)) == 1
-    assert "'minutes': [120, 240, 360], 'gpu': True" in (lab.folder / "logs" / "validate.log").read_text()
+    assert "'minutes': [120, 240, 360], 'grace': 10, 'gpus': 1" in (lab.folder / "logs" / "validate.log").read_text()

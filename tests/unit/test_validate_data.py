@@ -35,7 +35,7 @@ MODEL = {
         "schedule": {"name": "cosine"},
     },
 }
-LIMITS = {rule: Limits(rule, (), gpu=False, cluster=False, threads=2) for rule in TRAINING}
+LIMITS = {rule: Limits(rule, (), gpus=0, cluster=False, threads=2) for rule in TRAINING}
 HOLDOUT = {"scheme": "holdout", "train": 0.6, "val": 0.2, "test": 0.2}
 
 

@@ -270,9 +270,9 @@ def test_attempts_go_on_where_the_last_was_stopped(minutes, needed):
     assert attempts_needed(minutes, [120, 240, 360]) == needed
 
 
-def times(minutes: tuple[float, ...], gpu: bool = False, **changes) -> list[Finding]:
+def times(minutes: tuple[float, ...], gpus: int = 0, grace: float = 0, **changes) -> list[Finding]:
     """10 epochs of 6,000 clips at 0.06 s are 60 minutes on a processor."""
-    limits = Limits("finetune", minutes, gpu, cluster=True, threads=1)
+    limits = Limits("finetune", minutes, gpus, cluster=True, threads=1, grace=grace)
     work = Workload(6000, 0, 16, changes.pop("epochs", 10), changes.pop("rounds", 10))
     return time_findings("model a on b", model(), trial(**changes), work, limits)
 
@@ -287,21 +287,21 @@ def test_time_is_held_against_the_limits_of_all_attempts():
     assert levels((40, 40)) == ["info", "warning"]
     assert levels((40,)) == ["info", "warning"]  # a processor elsewhere may be faster
     assert levels((60 / CPU_FASTER - 1,)) == ["info", "error"]
-    assert levels((5,), gpu=True) == ["info"]  # a GPU is asked for, and is faster
+    assert levels((5,), gpus=1) == ["info"]  # a GPU is asked for, and is faster
 
 
 def test_a_guess_of_the_card_stops_nothing_that_a_fast_card_can_do():
     """60,000 clips of 3 x 10^12 operations are 6.3 h at 8 TFLOP/s and 21 minutes at 150."""
     large = {"flops_per_clip": 10**12}
-    assert levels((400,), gpu=True, **large) == ["info"]
+    assert levels((400,), gpus=1, **large) == ["info"]
     assert "10 epochs of 6,000 clips" in times((400,))[0].title
     assert "1 epoch of 6,000 clips" in times((400,), epochs=1)[0].title
-    [fact, warning] = times((60, 60), gpu=True, **large)
+    [fact, warning] = times((60, 60), gpus=1, **large)
     assert warning.level == "warning"
     assert "21 min (fast card) to 6 h 19 min (slow card)" in warning.title
     assert "it may not end" in warning.title and "all 2 attempts together have 2 h 00 min" in warning.title
     assert "21 min (fast card)" in fact.title and "150 TFLOP/s" in fact.cases[1]
-    assert levels((10, 10), gpu=True, **large) == ["info", "error"]
+    assert levels((10, 10), gpus=1, **large) == ["info", "error"]
 
 
 def test_an_attempt_that_is_stopped_before_the_first_checkpoint_does_it_again_and_again():
@@ -320,8 +320,44 @@ def test_a_limit_that_is_too_short_is_told_with_both_numbers():
     assert "goes on from the last checkpoint" in warning.remedy
 
 
+def test_a_training_has_less_than_its_limit_where_it_stops_before_it():
+    assert levels((65,)) == ["info"]
+    assert levels((65,), grace=10) == ["info", "warning"]
+    assert "runtime of rule finetune is 65 min, 10 min of it grace" in times((65,), grace=10)[-1].title
+
+
+def test_several_gpus_share_the_work():
+    large = {"flops_per_clip": 10**12}  # 379 minutes on one slow card
+    assert levels((200,), gpus=1, **large) == ["info", "warning"]
+    assert levels((200,), gpus=2, **large) == ["info"]
+    assert "on 2 GPUs" in times((200,), gpus=2, **large)[0].title
+
+
+def jobs(minutes: tuple[float, ...] = (), gpus: int = 1, **known) -> list[Finding]:
+    return job_findings(Limits("finetune", minutes, gpus, **({"cluster": True, "threads": 1} | known)))
+
+
+def test_what_a_job_may_use_is_told():
+    [fact] = jobs((120, 240), gpus=4, grace=10, nodes=2, mpi=True)
+    assert fact.level == "info"
+    assert "4 GPUs on 2 nodes and 2 h 00 min, then 4 h 00 min; they stop 10 min before it" in fact.title
+    assert not jobs(cluster=False)
+
+
 def test_a_cluster_without_a_gpu_is_a_warning():
-    [warning] = job_findings(Limits("finetune", (), gpu=False, cluster=True, threads=1))
+    [_, warning] = jobs(gpus=0)
     assert warning.level == "warning" and "no GPU" in warning.title
-    assert not job_findings(Limits("finetune", (), gpu=True, cluster=True, threads=1))
-    assert not job_findings(Limits("finetune", (), gpu=False, cluster=False, threads=1))
+
+
+@pytest.mark.parametrize(
+    ("known", "told"),
+    [
+        ({"minutes": (10, 20), "grace": 10}, "stops 10 min before its limit, which is 10 min"),
+        ({"gpus": 2, "nodes": 2}, "would use the first alone"),
+        ({"gpus": 3, "nodes": 2, "mpi": True}, "3 GPUs on 2 nodes"),
+    ],
+)
+def test_requests_that_make_no_sense_are_errors(known, told):
+    [_, error] = jobs(**known)
+    assert error.level == "error" and told in error.title
+    assert not times((10, 20), grace=10)[1:]  # told once

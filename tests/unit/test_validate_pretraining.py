@@ -83,7 +83,7 @@ def settings(root: Path, **blocks) -> dict:
 
 def told(raw: dict, **limits) -> list[Finding]:
     """Findings about corpora and pre-trainings."""
-    known = {"minutes": (), "gpu": False, "cluster": False, "threads": 2} | limits
+    known = {"minutes": (), "gpus": 0, "cluster": False, "threads": 2} | limits
     report = check(load(raw), {rule: Limits(rule, **known) for rule in TRAINING})
     return [each for each in report.findings if each.area.startswith(("corpus", "pre-training", "data set pool"))]
 
@@ -205,7 +205,7 @@ def test_a_data_set_of_too_small_a_weight_is_an_error(root):
 def test_a_round_longer_than_the_time_limit_is_an_error(root):
     def found(**train) -> list[Finding]:
         raw = settings(root, corpus={"parts": [{"dataset": "pool", "weight": 1e7}]}, train={"epochs": 1} | train)
-        return urgent(told(raw, minutes=(10.0, 1e7), cluster=True, gpu=True))
+        return urgent(told(raw, minutes=(10.0, 1e7), cluster=True, gpus=1))
 
     (error,) = found(check_every=10**7)
     assert error.level == "error" and "again and again" in error.title
@@ -244,7 +244,7 @@ def test_a_corpus_of_nothing_but_short_clips_is_an_error(root, monkeypatch, plan
 
 def test_time_is_held_against_the_limits_of_the_pretraining_job(root):
     raw = settings(root, train={"epochs": 10_000_000})
-    limited = told(raw, minutes=(30.0, 30.0), cluster=True, gpu=True)
+    limited = told(raw, minutes=(30.0, 30.0), cluster=True, gpus=1)
     (error,) = [each for each in limited if each.level == "error"]
     assert error.area == "pre-training all-tiny"
     assert "runtime of rule pretrain is 30 min" in error.title

@@ -20,8 +20,7 @@ rule audit_split:
         "benchmarks/audit_split/{dataset}.jsonl"
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **asked("audit_split"),
     params:
         group=lambda wildcards: plan.split_settings(wildcards.dataset)["group"],
         code=code_digest("audit", "store"),

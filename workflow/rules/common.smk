@@ -1,24 +1,40 @@
 """The configuration, checked before anything else, and the plan made from it that all rule files look things up in."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.append(str(Path(workflow.basedir) / "workflow" / "scripts"))
 
+from tymbal import needs
 from tymbal.config import load
 from tymbal.errors import InputError
 from tymbal.files import sha256
-from tymbal.preflight import CORES, TRAINING, preflight, training_limits
+from tymbal.launch import image_of
+from tymbal.preflight import (
+    CORES,
+    TRAINING,
+    check_rule_names,
+    container_image,
+    mount_folders,
+    preflight,
+    training_limits,
+)
 from tymbal.provenance import code_digest
 from tymbal.report.catalog import FIGURES
 from tymbal.plan import Plan
 from tymbal.smk import pretrain_run_of, run_of
 
+# Else Snakemake would mount it a second time in containers; scripts find the package beside them.
+sys.path.pop()
+
 try:
     plan = Plan(load(config))
+    mount_folders(workflow, plan.config)
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+asked = partial(needs.asked, plan)
 NEVER = "(?!)"
 CORPORA = "|".join(plan.config.corpora) or NEVER
 if plan.config.corpora:

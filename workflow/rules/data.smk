@@ -19,8 +19,7 @@ rule synthesise_soundscapes:
         dataset="|".join(plan.synthetic) or "(?!)",
     retries: 0
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **asked("synthesise_soundscapes"),
     params:
         source=lambda wildcards: plan.manifest_settings(wildcards.dataset)["source"],
         code=code_digest("synth"),
@@ -41,8 +40,7 @@ rule list_clips:
         "benchmarks/list_clips/{dataset}.jsonl"
     retries: 0
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **asked("list_clips"),
     params:
         dataset=lambda wildcards: plan.manifest_settings(wildcards.dataset),
         code=code_digest("ingest.match"),
@@ -68,8 +66,7 @@ rule measure_clips:
         shard=r"\d+-of-\d+",
     threads: 4
     resources:
-        mem_mb=2000,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **asked("measure_clips"),
     params:
         settings=lambda wildcards: plan.measure_settings(wildcards.dataset),
         code=code_digest("ingest.measure"),
@@ -98,8 +95,7 @@ rule prepare_manifest:
     retries: 0
     threads: 4
     resources:
-        mem_mb=4000,
-        runtime=60,
+        **asked("prepare_manifest"),
     params:
         dataset=lambda wildcards: plan.manifest_settings(wildcards.dataset),
         code=code_digest("ingest.prepare", "ingest.measure"),
@@ -120,8 +116,7 @@ rule split_folds:
         "benchmarks/split_folds/{dataset}.jsonl"
     retries: 0
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **asked("split_folds"),
     params:
         split=lambda wildcards: plan.split_settings(wildcards.dataset),
         code=code_digest("split", "folds"),

@@ -23,8 +23,7 @@ rule evaluate:
         "benchmarks/evaluate/{dataset}/{model}/fold{fold}/seed{seed}.jsonl"
     threads: 4
     resources:
-        mem_mb=8000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **asked("evaluate"),
     params:
         evaluation=plan.config.evaluation.model_dump(mode="json"),
         single_label=lambda wildcards: plan.single_label(wildcards.dataset),
@@ -73,8 +72,7 @@ rule collect_summary:
     benchmark:
         "benchmarks/collect_summary.jsonl"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **asked("collect_summary"),
     params:
         runs=[tuple(run) for run in plan.runs],
         datasets=plan.datasets,
@@ -97,8 +95,7 @@ rule compare_models:
     benchmark:
         "benchmarks/compare_models.jsonl"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **asked("compare_models"),
     params:
         runs=[tuple(run) for run in plan.runs],
         single_label={dataset: plan.single_label(dataset) for dataset in plan.datasets},
@@ -120,8 +117,7 @@ rule pick_examples:
     benchmark:
         "benchmarks/pick_examples/{dataset}/{model}.jsonl"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **asked("pick_examples"),
     params:
         code=code_digest("evaluate.summary"),
     script:
@@ -144,8 +140,7 @@ rule pick_reconstructions:
     benchmark:
         "benchmarks/pick_reconstructions/{corpus}/{ssl}/seed{seed}.jsonl"
     resources:
-        mem_mb=8000,
-        runtime=30,
+        **asked("pick_reconstructions"),
     params:
         datasets=lambda wildcards: plan.corpus_datasets(wildcards.corpus),
         pretext=lambda wildcards: plan.pretraining_settings(wildcards.ssl)["pretext"],

@@ -22,8 +22,7 @@ rule compute_fbank:
         part=r"\d+-of-\d+",
     threads: 8
     resources:
-        mem_mb=8000,
-        runtime=lambda wildcards, attempt: 120 * attempt,
+        **asked("compute_fbank"),
     params:
         settings=lambda wildcards: plan.fbank_settings(
             wildcards.dataset, wildcards.frontend
@@ -51,8 +50,7 @@ rule index_fbank:
     benchmark:
         "benchmarks/index_fbank/{dataset}/{frontend}.jsonl"
     resources:
-        mem_mb=4000,
-        runtime=30,
+        **asked("index_fbank"),
     params:
         code=code_digest("compute"),
     script:
@@ -71,8 +69,7 @@ rule fit_norm_stats:
     benchmark:
         "benchmarks/fit_norm_stats/{dataset}/{frontend}/fold{fold}.jsonl"
     resources:
-        mem_mb=4000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **asked("fit_norm_stats"),
     params:
         code=code_digest("norm", "folds"),
     script:

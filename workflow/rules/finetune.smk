@@ -25,9 +25,11 @@ rule finetune:
         "logs/finetune/{dataset}/{model}/fold{fold}/seed{seed}.log",
     benchmark:
         "benchmarks/finetune/{dataset}/{model}/fold{fold}/seed{seed}.jsonl"
+    container:
+        image_of(workflow, "finetune", container_image(workflow))
     threads: 4
     resources:
-        mem_mb=16000,
+        mem_mb=asked("finetune")["mem_mb"],
         runtime=120,
     params:
         model=lambda wildcards: plan.model_settings(wildcards.model),

@@ -29,8 +29,7 @@ rule list_corpus:
         "benchmarks/list_corpus/{corpus}.jsonl"
     retries: 0
     resources:
-        mem_mb=8000,
-        runtime=30,
+        **asked("list_corpus"),
     params:
         corpus=lambda wildcards: plan.corpus_settings(wildcards.corpus),
         held_out=lambda wildcards: [
@@ -55,8 +54,7 @@ rule fit_corpus_norm:
     benchmark:
         "benchmarks/fit_corpus_norm/{corpus}/{frontend}.jsonl"
     resources:
-        mem_mb=8000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **asked("fit_corpus_norm"),
     params:
         datasets=lambda wildcards: [
             part["dataset"] for part in plan.corpus_settings(wildcards.corpus)["parts"]
@@ -85,9 +83,11 @@ rule pretrain:
         "logs/pretrain/{corpus}/{ssl}/seed{seed}.log",
     benchmark:
         "benchmarks/pretrain/{corpus}/{ssl}/seed{seed}.jsonl"
+    container:
+        image_of(workflow, "pretrain", container_image(workflow))
     threads: 4
     resources:
-        mem_mb=16000,
+        mem_mb=asked("pretrain")["mem_mb"],
         runtime=720,
     params:
         settings=lambda wildcards: plan.pretraining_settings(wildcards.ssl),
@@ -119,8 +119,7 @@ rule export_ssast:
         "benchmarks/export_ssast/{corpus}/{ssl}/seed{seed}.jsonl"
     retries: 0
     resources:
-        mem_mb=4000,
-        runtime=10,
+        **asked("export_ssast"),
     params:
         code=code_digest("pretrain.export"),
     script:

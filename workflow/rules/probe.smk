@@ -22,8 +22,7 @@ rule probe_encoder:
         "benchmarks/probe_encoder/{dataset}/{model}/fold{fold}/seed{seed}.jsonl"
     threads: 4
     resources:
-        mem_mb=8000,
-        runtime=lambda wildcards, attempt: 60 * attempt,
+        **asked("probe_encoder"),
     params:
         settings=lambda wildcards: plan.probe_settings(
             wildcards.dataset, wildcards.model
@@ -44,8 +43,7 @@ rule probe:
     benchmark:
         "benchmarks/probe.jsonl"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **asked("probe"),
     params:
         runs=[tuple(run) for run in plan.probed],
         code=code_digest("pretrain.probe_table"),

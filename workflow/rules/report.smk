@@ -48,8 +48,7 @@ rule plot_model_figure:
             key for key, figure in FIGURES.items() if figure.scope == "model"
         ),
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **asked("plot_model_figure"),
     params:
         caption=lambda wildcards: FIGURES[wildcards.figure].caption,
         code=code_digest("report.figures"),
@@ -80,8 +79,7 @@ rule plot_dataset_figure:
             if figure.scope in ("dataset", "labels")
         ),
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **asked("plot_dataset_figure"),
     params:
         caption=lambda wildcards: FIGURES[wildcards.figure].caption,
         code=code_digest("report.figures"),
@@ -111,8 +109,7 @@ rule plot_pretraining_figure:
             key for key, figure in FIGURES.items() if figure.scope == "pretraining"
         ),
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **asked("plot_pretraining_figure"),
     params:
         caption=lambda wildcards: FIGURES[wildcards.figure].caption,
         code=code_digest("report.figures"),
@@ -143,8 +140,7 @@ rule write_report:
     benchmark:
         "benchmarks/write_report.jsonl"
     resources:
-        mem_mb=2000,
-        runtime=15,
+        **asked("write_report"),
     params:
         figures=[tuple(figure) for figure in PLANNED_FIGURES],
         splits={dataset: plan.split_settings(dataset) for dataset in plan.datasets},

@@ -4,16 +4,25 @@ Runs in the process that plans the workflow, where only Snakemake and this packa
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tymbal.binds import bind_paths, bind_variables, check_mountable
 from tymbal.config import Config
+from tymbal.errors import InputError
 from tymbal.files import write_json
+from tymbal.image import BUILD, image_path
+from tymbal.launch import gpus_asked
+from tymbal.leftover import leftovers, sentence
 
 TRAINING = ("finetune", "pretrain")  # rules that train
+LIMITS = ("runtime", "grace", "gpu", "gres", "nodes", "mpi")  # resources that say what a training may use
 REPORT, LOG = Path("results/validate/report.json"), Path("logs/validate.log")
 CORES = min(4, os.cpu_count() or 1)  # that the check takes of a login node
 
@@ -26,28 +35,110 @@ def training_limits(workflow: Any, name: str) -> dict[str, Any]:
         name: of the rule.
 
     Returns:
-        `minutes`: time limit of each attempt, empty where none is enforced; `gpu`: whether a GPU is asked for;
-        `cluster`: whether they are submitted.
+        `minutes`: time limit of each attempt, empty where none is enforced or none is known before; `grace`: minutes
+        before it at which they stop; `gpus` and `nodes`: how many a job asks for; `mpi`: whether with a launcher that
+        reaches several nodes; `cluster`: whether they are submitted.
     """
+    from snakemake.exceptions import WorkflowError
     from snakemake.iocontainers import InputFiles, Wildcards
 
     rule = workflow.get_rule(name)
-    resources = [
-        rule.expand_resources(Wildcards(), InputFiles(), attempt) for attempt in range(1, rule.restart_times + 2)
-    ]
-    minutes = [each.runtime for each in resources]
+    others = set(rule.resources) - set(LIMITS) - {"_cores"}  # which may depend on files that are not there yet
+    attempts = range(1, rule.restart_times + 2)
+    try:
+        asked = [rule.expand_resources(Wildcards(), InputFiles(), attempt, others) for attempt in attempts]
+    except WorkflowError:  # a profile may make them depend on wildcards
+        asked = [{}]
+    minutes = [each.get("runtime") for each in asked]
     # The rule's own limit binds no process on this machine; one that is set from outside is meant for a cluster.
     cluster = not workflow.local_exec or "runtime" in workflow.resource_settings.overwrite_resources.get(name, {})
-    known = all(isinstance(limit, int) for limit in minutes)  # one that depends on the input's size is not
     return {
-        "minutes": minutes if cluster and known else [],
-        "gpu": bool(resources[0].get("gpu", 0)) or "gpu" in str(resources[0].get("gres", "")),
+        "minutes": minutes if cluster and all(isinstance(limit, int) for limit in minutes) else [],
+        "grace": asked[0].get("grace", 0),
+        "gpus": gpus_asked(asked[0]),
+        "nodes": asked[0].get("nodes", 1),
+        "mpi": bool(asked[0].get("mpi")),
         "cluster": cluster,
     }
 
 
+def check_rule_names(workflow: Any) -> None:
+    """Refuse settings for rules that do not exist, which Snakemake would ignore.
+
+    Args:
+        workflow: Snakemake's workflow, with all its rules.
+
+    Raises:
+        InputError: a profile or the command line sets resources or threads of unknown rules.
+    """
+    settings = workflow.resource_settings
+    known = {rule.name for rule in workflow.rules}
+    unknown = sorted({*settings.overwrite_resources, *settings.overwrite_threads} - known)
+    if unknown:
+        raise InputError(
+            f"set-resources or set-threads, in the profile or on the command line, name {', '.join(unknown)}: there is "
+            f"no such rule. Rules that train: {', '.join(TRAINING)}; all: snakemake --list-rules"
+        )
+
+
+def container_image(workflow: Any) -> Callable[[Any], str | None]:
+    """The image of all rules, as a function for `container:`, which Snakemake calls when it plans the jobs.
+
+    Where jobs are going to run in it, the function ends Snakemake if the image or Apptainer is missing. A dry-run
+    needs neither: without Apptainer, of which Snakemake asks the version, the function gives None.
+
+    Args:
+        workflow: Snakemake's workflow.
+    """
+    repo = Path(workflow.basedir)
+    image = os.path.relpath(repo / image_path(repo))
+
+    @cache
+    def checked() -> str | None:
+        if not _in_containers(workflow):
+            return image
+        apptainer = shutil.which("apptainer") or shutil.which("singularity")
+        if workflow.executor_plugin is None or workflow.dryrun or workflow.touch:
+            return image if apptainer else None
+        problems = []
+        if not apptainer:
+            problems.append(
+                "Rules are to run in a container, and neither apptainer nor singularity is on PATH on "
+                f"{os.uname().nodename}. Load its module, often `module load apptainer`; or run the rules in the "
+                "environment that Snakemake is started from: --software-deployment-method env-modules"
+            )
+        if not Path(image).exists():
+            problems.append(f"The container image {image} is missing. Build it: {os.path.relpath(repo)}/{BUILD}")
+        if problems:
+            from snakemake.logging import logger
+
+            logger.error("\n".join(problems))
+            sys.exit(1)
+        return image
+
+    return lambda wildcards: checked()
+
+
+def mount_folders(workflow: Any, config: Config) -> None:
+    """Let Apptainer mount what the rules need beside the working directory, through environment variables.
+
+    Args:
+        workflow: Snakemake's workflow.
+        config: the checked configuration.
+
+    Raises:
+        InputError: a folder cannot be mounted.
+    """
+    if _in_containers(workflow):
+        paths = bind_paths(config, Path.cwd())
+        check_mountable([Path.cwd(), *paths])
+        os.environ.update(bind_variables(os.environ, paths))
+
+
 def preflight(workflow: Any, config: Config) -> None:
     """Run `validate` here, with the same configuration, before jobs are submitted; nothing if none will be.
+
+    Before that, see that no jobs of an earlier start are left.
 
     Args:
         workflow: Snakemake's workflow, about to start.
@@ -60,6 +151,13 @@ def preflight(workflow: Any, config: Config) -> None:
 
     if workflow.touch or all(job.is_local for job in workflow.dag.needrun_jobs()):
         return
+    if workflow.executor_plugin.name == "slurm":
+        if shutil.which("sbatch") is None:
+            logger.error(f"sbatch is not on PATH on {os.uname().nodename}: load Slurm's module.")
+            sys.exit(1)
+        if left := leftovers(Path.cwd()):
+            logger.error(f"Nothing was submitted. {sentence(left)}")
+            sys.exit(1)
     logger.info("Validating before anything is submitted (leave it out with --no-hooks) ...")
     for earlier in (REPORT, LOG):
         earlier.unlink(missing_ok=True)
@@ -73,6 +171,10 @@ def preflight(workflow: Any, config: Config) -> None:
         sys.exit(1)
 
 
+def _in_containers(workflow: Any) -> bool:
+    return "apptainer" in map(str, workflow.deployment_settings.deployment_method)
+
+
 def _why() -> str:
     """Why the check did not pass, by what it left; one that is killed leaves no word."""
     if REPORT.exists():
@@ -81,7 +183,8 @@ def _why() -> str:
         return f"The check itself failed; {LOG} tells why."
     return (
         "The check was killed or could not start. It needs about 2 GB for a base model: if this machine has no more "
-        "memory for you, run it in a job, `snakemake --profile local validate`, which also shows other reasons."
+        "memory for you, run `snakemake validate` with the same profile and configuration inside a job; if it could "
+        "not start, that command shows the reason, here too."
     )
 
 
@@ -91,7 +194,7 @@ def _command(workflow: Any, settings: Path) -> list[str]:
         f"{rule}:{name}={resources[name].raw}"
         for rule in TRAINING
         for resources in [workflow.get_rule(rule).resources]
-        for name in ("runtime", "gpu", "gres")
+        for name in LIMITS
         if name in resources and resources[name].raw is not None
     ]
     command = [sys.executable, "-m", "snakemake", "validate", "--snakefile", workflow.main_snakefile]

@@ -1,6 +1,7 @@
 """What the trial of a training says of memory and time, against what its job may use."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tymbal.config.models import Model
@@ -32,17 +33,28 @@ class Limits:
 
     Attributes:
         rule: that trains, `finetune` or `pretrain`.
-        minutes: time limit of each attempt, the first first; empty without limits.
-        gpu: whether the job asks for a GPU.
+        minutes: time limit of each attempt, the first first; empty if there are none, or none known before.
+        gpus: that the job asks for.
         cluster: whether it is submitted to a cluster.
         threads: of the job on a processor.
+        grace: minutes before its limit at which it saves and stops.
+        nodes: that the job asks for.
+        mpi: whether it is started by a launcher that reaches several nodes.
     """
 
     rule: str
-    minutes: tuple[float, ...]
-    gpu: bool
+    minutes: Sequence[float]
+    gpus: int
     cluster: bool
     threads: int
+    grace: float = 0
+    nodes: int = 1
+    mpi: bool = False
+
+    @property
+    def usable(self) -> list[float]:
+        """Minutes of each attempt in which it trains."""
+        return [limit - self.grace for limit in self.minutes]
 
 
 def trial_findings(area: str, settings: Model | Pretraining, trial: Trial) -> list[Finding]:
@@ -94,15 +106,32 @@ def trial_findings(area: str, settings: Model | Pretraining, trial: Trial) -> li
 
 
 def job_findings(limits: Limits) -> list[Finding]:
-    """What the jobs of one rule that trains ask for."""
-    if not limits.cluster or limits.gpu:
+    """What the jobs of one rule that trains may use, and whether that makes sense."""
+    if not limits.cluster:
         return []
-    remedy = (
-        f"if that is not meant, give `gpu: 1` of {limits.rule} under set-resources in the profile; --set-resources "
-        "replaces all that the profile sets there, so give it there too"
-    )
-    title = f"rule {limits.rule} asks for no GPU: it will train on processors"
-    return [Finding("warning", "training jobs", title, (), remedy)]
+    area, where = "training jobs", f"of {limits.rule} under set-resources in the profile"
+    gpus = "no GPU" if not limits.gpus else "1 GPU" if limits.gpus == 1 else f"{limits.gpus} GPUs"
+    nodes = f" on {limits.nodes} nodes" if limits.nodes > 1 else ""
+    time = ", then ".join(map(_duration, limits.minutes)) or "a time limit that is not known before"
+    grace = f"; they stop {_duration(limits.grace)} before it" if limits.grace else ""
+    findings = [Finding("info", area, f"those of rule {limits.rule} have {gpus}{nodes} and {time}{grace}")]
+    if not limits.gpus:
+        remedy = (
+            f"if that is not meant, give `gpu: 1` {where}; --set-resources replaces all that the profile sets there, "
+            "so give it there too"
+        )
+        title = f"rule {limits.rule} asks for no GPU: it will train on processors"
+        findings.append(Finding("warning", area, title, (), remedy))
+    if limits.minutes and min(limits.usable) <= 0:
+        title = f"rule {limits.rule} stops {limits.grace:g} min before its limit, which is {min(limits.minutes):g} min"
+        findings.append(Finding("error", area, title, (), f"raise `runtime` or lower `grace` {where} (minutes)"))
+    if limits.nodes > 1 and not limits.mpi:
+        title = f"rule {limits.rule} asks for {limits.nodes} nodes, but would use the first alone"
+        findings.append(Finding("error", area, title, (), f"give `mpi: srun` {where}, or `nodes: 1`"))
+    if limits.gpus % limits.nodes:
+        title = f"rule {limits.rule} asks for {limits.gpus} GPUs on {limits.nodes} nodes: not as many on each"
+        findings.append(Finding("error", area, title, (), f"`gpu` {where} is of the whole job: make it a multiple"))
+    return findings
 
 
 def time_findings(
@@ -119,7 +148,9 @@ def time_findings(
     """
     precision = "fp32" if settings.train.precision == "fp32" else "mixed"
     on_cpu = cpu_minutes(work, trial.seconds_per_clip, limits.threads)
-    fast, slow = (gpu_minutes(work, trial.flops_per_clip, precision, card) for card in (FAST, SLOW))
+    fast, slow = (
+        gpu_minutes(work, trial.flops_per_clip, precision, card) / max(1, limits.gpus) for card in (FAST, SLOW)
+    )
     cases = (
         f"processor: {trial.seconds_per_clip:.2g} s a clip on one core, measured here; {limits.threads} threads; "
         f"an epoch {_duration(on_cpu / work.epochs)}",
@@ -128,26 +159,29 @@ def time_findings(
         f"older or consumer cards reach, {_duration(slow / work.epochs)}",
     )
     gpu = f"{_duration(fast)} (fast card) to {_duration(slow)} (slow card)"
+    of_gpus = f"{limits.gpus} GPUs" if limits.gpus > 1 else "a GPU"
     epochs = "1 epoch" if work.epochs == 1 else f"{work.epochs} epochs"
-    told = f"{epochs} of {work.n_train:,} clips: about {gpu} on a GPU, {_duration(on_cpu)} here"
+    told = f"{epochs} of {work.n_train:,} clips: about {gpu} on {of_gpus}, {_duration(on_cpu)} here"
     findings = [Finding("info", area, told, cases)]
-    if not limits.minutes:
+    usable = limits.usable
+    if not usable or min(usable) <= 0:  # which is told of the job
         return findings
-    least, most = (fast, slow) if limits.gpu else (on_cpu / CPU_FASTER, on_cpu)
-    span = f"{gpu} on a GPU" if limits.gpu else f"{_duration(least)} to {_duration(most)} on a processor"
-    runtime = f"runtime of rule {limits.rule} is {_duration(limits.minutes[0])}"
-    together = f"all {len(limits.minutes)} attempts together have {_duration(sum(limits.minutes))}"
+    least, most = (fast, slow) if limits.gpus else (on_cpu / CPU_FASTER, on_cpu)
+    span = f"{gpu} on {of_gpus}" if limits.gpus else f"{_duration(least)} to {_duration(most)} on a processor"
+    grace = f", {_duration(limits.grace)} of it grace" if limits.grace else ""
+    runtime = f"runtime of rule {limits.rule} is {_duration(limits.minutes[0])}{grace}"
+    together = f"all {len(usable)} attempts together have {_duration(sum(usable))}"
     raise_it = f"raise `runtime` of {limits.rule} under set-resources in the profile (minutes)"
     more = f"{raise_it} or `retries`, or plan fewer epochs"
-    needed = attempts_needed(most, limits.minutes)
-    if attempts_needed(least, limits.minutes) is None:
+    needed = attempts_needed(most, usable)
+    if attempts_needed(least, usable) is None:
         title = f"training takes about {span}, but {runtime} and {together}"
         findings.append(Finding("error", area, title, cases, more))
-    elif most / work.rounds > min(limits.minutes):
-        level: Level = "error" if least / work.rounds > min(limits.minutes) else "warning"
+    elif most / work.rounds > min(usable):
+        level: Level = "error" if least / work.rounds > min(usable) else "warning"
         title = (
             f"from one checkpoint to the next, training takes {_duration(least / work.rounds)} to "
-            f"{_duration(most / work.rounds)}, but an attempt has {_duration(min(limits.minutes))}: it would do the "
+            f"{_duration(most / work.rounds)}, but an attempt has {_duration(min(usable))}: it would do the "
             "same again and again"
         )
         sooner = "lower train.check_every, or " if isinstance(settings, Pretraining) else ""

@@ -95,9 +95,7 @@ def try_pretraining(settings: Pretraining, frontend: Frontend) -> Trial:
         def loss(x: Tensor) -> Tensor:
             return pretext_losses(model, x, None, settings.pretext, torch.Generator().manual_seed(0))["loss"]
 
-        idle = {"joint": (), "discriminative": ("gpredlayer.",), "generative": ("cpredlayer.",)}
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(not name.startswith(idle[settings.pretext.objective]))
+        model.freeze_idle_head(settings.pretext.objective)
         mask = draw(settings.pretext.masking, model.grid, model.grid[1], None, 1, torch.Generator())
         flops = settings.pretext.passes * forward_flops(model, torch.zeros(1, *model.input_shape), mask)
         trial = _try(model, loss, loss, flops)

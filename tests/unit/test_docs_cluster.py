@@ -1,0 +1,116 @@
+"""What docs/cluster.md quotes is said by the code; its keys, figures and links are true."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+import snakemake
+import snakemake_executor_plugin_slurm
+import yaml
+from snakemake.cli import get_argument_parser
+
+from helpers import REPO
+from tymbal import amounts, needs
+from tymbal.fbank import FRAME_SHIFT_MS
+from tymbal.launch import Layout, layout
+
+PAGE = REPO / "docs" / "cluster.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+WORDS = " ".join(TEXT.split())
+PROFILE = yaml.safe_load((REPO / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
+PLUGIN = Path(snakemake_executor_plugin_slurm.__file__).parent
+SNAKEMAKE = Path(snakemake.__file__).parent
+SOURCES = [
+    *(REPO / "workflow" / "scripts" / "tymbal").rglob("*.py"),
+    *PLUGIN.glob("*.py"),
+    *(SNAKEMAKE / name for name in ("exceptions.py", "logging.py", "io/__init__.py")),
+]
+QUOTED = sorted(set(re.findall("“([^”]+)”", WORDS)))
+IN_CODE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.S))
+EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.S)]
+
+
+def texts(source: Path) -> list[str]:
+    """String literals of a module as they are at run time; a dot-dot-dot where a value is filled in."""
+    found = []
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return found
+
+
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    """All that the project, the plugin and some of Snakemake may say."""
+    found = [text for source in SOURCES for text in texts(source)]
+    return [*found, (REPO / "Snakefile").read_text(encoding="utf-8")]
+
+
+@pytest.mark.parametrize("sentence", QUOTED)
+def test_quoted_sentences_are_said_by_the_code(sentence, said):
+    pattern = re.compile(".*".join(map(re.escape, sentence.split("…"))))
+    assert any(pattern.search(text) for text in said)
+
+
+def test_every_quotation_is_looked_at():
+    assert len(QUOTED) > 15
+    assert TEXT.count("“") == TEXT.count("”") == len(re.findall("“[^“”]+”", TEXT))
+
+
+def test_keys_named_exist():
+    """Those with an underscore, a hyphen or a value: other words in code are commands and folders."""
+    files = [*(REPO / "profiles").rglob("*.yaml"), REPO / "config" / "README.md", PLUGIN / "submit_string.py"]
+    files += [REPO / "workflow" / "scripts" / "tymbal" / name for name in ("needs.py", "launch.py", "preflight.py")]
+    known = set(re.findall(r"[\w-]+", "\n".join(file.read_text(encoding="utf-8") for file in files)))
+    options = get_argument_parser()._option_string_actions
+    known |= {option.removeprefix("--") for option in options}
+    named = {found[1] for word in IN_CODE if (found := re.fullmatch(r"([a-z]+(?:[_-][a-z]+)*)(?:: .+)?", word))}
+    named = {word for word in named if re.search("[_-]", word) or any(each.startswith(f"{word}: ") for each in IN_CODE)}
+    assert {"slurm_partition", "gpu", "slurm-requeue", "latency-wait"} <= named
+    assert named <= known
+    keys = {key for example in EXAMPLES for key in (*example, *example["set-resources"]["finetune"])}
+    assert keys <= known
+    for word in IN_CODE:
+        if option := re.match(r"(--[a-z-]+) \S", word):
+            assert option[1] in options
+
+
+def test_examples_of_the_profile_make_sense():
+    first, second = EXAMPLES
+    attempts = [eval(first["set-resources"]["finetune"]["runtime"], {"attempt": n}) for n in (1, 2, 9)]
+    assert attempts == [240, 480, 1440]
+    asked, threads = second["set-resources"]["finetune"], second["set-threads"]["finetune"]
+    assert layout(asked) == Layout(nodes=2, per_node=4)
+    assert asked["tasks"] == asked["nodes"] and asked["tasks_per_gpu"] == 0
+    assert f"--cpus-per-task={threads} " in asked["mpi"]
+
+
+def test_figures_told_are_those_of_the_code():
+    for rule, minutes in (("finetune", 120), ("pretrain", 720)):
+        assert PROFILE["set-resources"][rule]["runtime"] == f"{minutes} * attempt"
+    assert "120 and 720 minutes in the first attempt, four CPUs, one GPU" in WORDS
+    assert PROFILE["retries"] == 2 and "twice, then three times as much" in WORDS
+    first, *later = (needs.memory_mb(needs.Need(1000), amounts.Amount(), attempt) for attempt in (1, 2, 3))
+    assert later == [2 * first, 3 * first]
+    mb_per_hour = 3600 * 1000 / FRAME_SHIFT_MS * 128 * 2 / 1e6  # float16, mel bins of the default front end
+    assert f"{mb_per_hour:.0f} MB for each hour of sound" in WORDS
+    gb = 4 * amounts.SIZES["base"].parameters / 1e9
+    assert f"{gb:.2f} GB for a base model, six files" in WORDS
+    assert f"{4 * gb:.1f} GB for a base model, until" in WORDS  # the last with two moments, and the best
+
+
+@pytest.mark.parametrize("page", [PAGE, REPO / "README.md", REPO / "containers" / "README.md"], ids=str)
+def test_links_lead_to_files_and_headings(page):
+    links = re.findall(r"\]\(([^)\s]*)\)", page.read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), flags=re.M)
+            anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+            assert anchor in anchors, link

@@ -1,0 +1,247 @@
+"""How much a job has to do, from the configuration and from files that are there when the job is ready.
+
+Only small files are read, and of tables no more than lines or one column: this is asked on the login node and again
+in every job. The functions without a docstring of their own take the plan, and the wildcards and inputs of a job.
+"""
+
+import csv
+import json
+from collections.abc import Callable
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from tymbal.config.data import Holdout
+from tymbal.config.models import Frontend, Net, SsastEncoder, Training
+from tymbal.plan import Plan
+from tymbal.roots import locate
+
+T = TypeVar("T")
+
+CLASSES = 600  # assumed where the file that names them cannot be read; AudioSet has 527
+CLIP_HOUR_MB = 4000  # of each hour that a single clip is long, decoded at 48 kHz in two channels
+DECODED = 8  # files that compute_fbank decodes at a time
+
+
+class Amount(NamedTuple):
+    """How much there is to do.
+
+    Attributes:
+        clips: rows of tables.
+        cells: of their classes: clips times classes.
+        hours: of sound.
+        mb: memory of models, MB.
+        gflop: operations of models, 10^9.
+    """
+
+    clips: float = 0
+    cells: float = 0
+    hours: float = 0
+    mb: float = 0
+    gflop: float = 0
+
+
+class Size(NamedTuple):
+    """An encoder's size: parameters, numbers a token, layers."""
+
+    parameters: float
+    dim: int
+    depth: int
+
+
+SIZES = {
+    "tiny": Size(5.8e6, 192, 12),
+    "small": Size(22.5e6, 384, 12),
+    "base": Size(88e6, 768, 12),
+    "base-nokd": Size(88e6, 768, 12),
+}
+CNN_PARAMETERS = 1e6
+
+
+def nothing(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """Nothing that is known before, or always the same."""
+    return Amount()
+
+
+# --- tables and sound ---------------------------------------------------------------------------------------
+
+
+def listed(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """The files of one part of a list."""
+    dataset = plan.config.datasets[wildcards.dataset]
+    return Amount(clips=_lines(input.used) / dataset.shards)
+
+
+def measured(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """The clips of files that were measured: one each, or as many windows as fit."""
+    dataset = plan.config.datasets[wildcards.dataset]
+    if dataset.windows is None:
+        n_clips: float = sum(map(_lines, input.measured))
+    else:
+        n_clips = sum(map(_seconds, input.measured)) / (dataset.windows.hop_s or dataset.windows.length_s)
+    return Amount(n_clips, n_clips * _n_classes(plan, wildcards.dataset))
+
+
+def clips(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """All clips of a data set."""
+    return _clips(plan, wildcards.dataset)
+
+
+def corpus(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """All clips of a corpus and of the data sets whose test clips are left out of it."""
+    datasets = [*plan.corpus_datasets(wildcards.corpus), *(dataset for dataset, _ in plan.held_out(wildcards.corpus))]
+    return Amount(*map(sum, zip(*(_clips(plan, dataset) for dataset in datasets), strict=True)))
+
+
+def features(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """One of the parts whose features are computed; each reads the whole manifest, and some clips at a time."""
+    whole = _clips(plan, wildcards.dataset)
+    clip_hours = whole.hours / max(1, whole.clips)
+    hours = whole.hours / plan.config.datasets[wildcards.dataset].shards
+    return whole._replace(hours=hours, mb=DECODED * CLIP_HOUR_MB * clip_hours)
+
+
+def copies(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """A search for near copies: 256 products of each held-out clip with each training clip, in every fold."""
+    split = plan.config.datasets[wildcards.dataset].split
+    assert split is not None
+    whole = _clips(plan, wildcards.dataset)
+    pairs = split.n_folds * whole.clips**2 / 4  # most if both are a half
+    return whole._replace(gflop=2 * 256 * pairs / 1e9)
+
+
+def predictions(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """Tables of predictions, whole."""
+    paths = [input.predictions] if isinstance(input.predictions, str) else input.predictions
+    return Amount(cells=sum(_lines(path) * _columns(path) for path in paths))
+
+
+# --- models -------------------------------------------------------------------------------------------------
+
+
+def finetuning(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """A model's training on a data set."""
+    settings = plan.config.models[wildcards.model]
+    frontend = plan.config.frontends[settings.frontend]
+    return _clips(plan, wildcards.dataset)._replace(mb=_training_mb(settings.net, frontend, settings.train))
+
+
+def pretraining(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """An encoder's pre-training on a corpus."""
+    settings = plan.config.pretraining[wildcards.ssl]
+    frontend = plan.config.frontends[settings.frontend]
+    return corpus(plan, wildcards, input)._replace(mb=_training_mb(settings.net, frontend, settings.train))
+
+
+def probing(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """An encoder's forward pass over all clips of a data set; of each, its output after every layer is kept, twice."""
+    whole, net = _forward(plan, wildcards, 1.0), plan.config.models[wildcards.model].net
+    assert isinstance(net, SsastEncoder)
+    size = SIZES[net.size]
+    return whole._replace(mb=whole.mb + 2 * 4 * whole.clips * (size.depth + 2) * size.dim / 1e6)
+
+
+def testing(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """A model's forward pass over the test clips of a fold."""
+    split = plan.config.datasets[wildcards.dataset].split
+    assert split is not None
+    return _forward(plan, wildcards, split.test if isinstance(split, Holdout) else 1 / max(2, split.n_folds))
+
+
+def _forward(plan: Plan, wildcards: Any, part: float) -> Amount:
+    settings = plan.config.models[wildcards.model]
+    frontend, parameters = plan.config.frontends[settings.frontend], _parameters(settings.net)
+    whole = _clips(plan, wildcards.dataset)
+    return whole._replace(
+        mb=(4 * parameters + _kept_bytes(settings.net, frontend)) / 1e6,
+        gflop=part * whole.clips * 2 * parameters * _tokens(settings.net, frontend) / 1e9,
+    )
+
+
+def _training_mb(net: Net | SsastEncoder, frontend: Frontend, settings: Training) -> float:
+    """Weights, gradients, moments and what a checkpoint copies of them; and what a batch keeps for the backward pass.
+
+    On a GPU the batch is in the GPU's memory. It is asked for all the same, as a job without a GPU has it in its own.
+    """
+    return (32 * _parameters(net) + settings.batch_size * _kept_bytes(net, frontend)) / 1e6
+
+
+def _parameters(net: Net | SsastEncoder) -> float:
+    return SIZES[net.size].parameters if isinstance(net, SsastEncoder) else CNN_PARAMETERS
+
+
+def _tokens(net: Net | SsastEncoder, frontend: Frontend) -> float:
+    if not isinstance(net, SsastEncoder):
+        return net.n_frames
+    height, width = getattr(net, "stride", net.patch)
+    return ((frontend.n_mels - net.patch[0]) // height + 1) * ((net.n_frames - net.patch[1]) // width + 1)
+
+
+def _kept_bytes(net: Net | SsastEncoder, frontend: Frontend) -> float:
+    """Activations of a clip in float32: 17 numbers a token, layer and dimension; of the CNN, 42 a value."""
+    if not isinstance(net, SsastEncoder):
+        return 4 * 42 * net.n_frames * frontend.n_mels
+    size = SIZES[net.size]
+    return 4 * 17 * (_tokens(net, frontend) + 2) * size.depth * size.dim
+
+
+# --- files --------------------------------------------------------------------------------------------------
+
+
+def _clips(plan: Plan, dataset: str) -> Amount:
+    """Clips and hours as they were found; where that is not told, the lines of the manifest."""
+    folder = Path("results") / dataset
+    try:
+        facts = json.loads((folder / "ingest.json").read_bytes())
+        n_clips, hours = int(facts["n_clips"]), float(facts["hours"])
+    except (OSError, ValueError, TypeError, LookupError):
+        n_clips, hours = _lines(str(folder / "manifest.csv")), 0.0
+    return Amount(n_clips, n_clips * _n_classes(plan, dataset), hours)
+
+
+def _n_classes(plan: Plan, dataset: str) -> int:
+    classes = plan.config.datasets[dataset].classes
+    if not isinstance(classes, str):
+        return len(classes or ())
+    try:
+        return _entries(str(locate(classes, plan.config.folders)))
+    except (OSError, ValueError, TypeError, LookupError):
+        return CLASSES
+
+
+def _remembered(read: Callable[[str], T]) -> Callable[[str], T]:
+    """A file is read again only when it has changed."""
+
+    @cache
+    def read_once(path: str, *stamp: int) -> T:
+        return read(path)
+
+    def read_now(path: str) -> T:
+        stamp = Path(path).stat()
+        return read_once(path, stamp.st_mtime_ns, stamp.st_size)
+
+    return read_now
+
+
+@_remembered
+def _lines(path: str) -> int:
+    with Path(path).open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(partial(file.read, 2**20), b""))
+
+
+@_remembered
+def _seconds(path: str) -> float:
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return sum(float(row["duration_s"]) for row in csv.DictReader(file))
+
+
+@_remembered
+def _entries(path: str) -> int:
+    """Classes in a vocabulary (JSON), or lines of a class map (CSV)."""
+    text = Path(path).read_bytes()
+    return len(json.loads(text)["all_classes"]) if path.lower().endswith(".json") else len(text.splitlines())
+
+
+def _columns(path: str) -> int:
+    with Path(path).open("rb") as file:
+        return file.readline().count(b",") + 1
