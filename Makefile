@@ -8,18 +8,21 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test venv lint bench figures clean lock
+.PHONY: help demo test test-cluster venv lint bench figures clean lock
 
 help:  ## list these targets
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
 
 demo: venv  ## the whole chain on the embedded soundscapes, to a report
 	snakemake --profile local
 	@echo
 	@echo "Report: file://$(CURDIR)/results/report/index.html"
 
-test: venv  ## all tests
+test: venv  ## all tests but those on a cluster
 	pytest -n auto --dist loadfile
+
+test-cluster: venv  ## a Slurm of its own, started and stopped again (root on Debian; installs packages, builds the image)
+	pytest -r fE -m cluster tests/cluster
 
 venv: $(VENV)/complete  ## only the environment, in .venv/
 
