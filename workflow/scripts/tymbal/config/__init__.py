@@ -20,6 +20,7 @@ from tymbal.errors import InputError
 from tymbal.roots import DATA, SYNTH
 
 TargetRule = Literal["any", "main", "main-ignore-sub"]
+BootstrapGroup = Literal["recording", "site-day"]
 RootName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]+$")]
 
 
@@ -32,11 +33,30 @@ class Experiment(Settings):
     folds: Literal["all"] | Annotated[tuple[Positive, ...], Field(min_length=1)] = "all"
 
 
+class Choose(Settings):
+    """How a threshold is chosen for each class on validation clips."""
+
+    by: Literal["f1", "precision"] = "f1"
+    precision: Share = 0.9  # wanted, where `by` is precision
+    shrink: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10  # positives at which own and global weigh the same
+
+
+class Bootstrap(Settings):
+    """How intervals are drawn."""
+
+    draws: Positive = 1000
+    group: BootstrapGroup = "recording"
+
+
 class Evaluation(Settings):
-    """What counts as positive, and the threshold at which precision and recall are told."""
+    """What counts as positive, thresholds, calibration, intervals, and what results are told apart by."""
 
     target_rule: TargetRule = "any"
     threshold: Share = 0.5
+    choose: Choose = Choose()
+    calibration: Literal["temperature", "platt"] = "temperature"
+    bootstrap: Bootstrap = Bootstrap()
+    slices: tuple[str, ...] = ("polyphony", "site", "hour", "season", "signal_level", "known_site")
 
 
 class Config(Settings):
@@ -56,6 +76,7 @@ class Config(Settings):
     models: dict[Name, Model]
     experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
     evaluation: Evaluation = Evaluation()
+    partial: bool = False  # tell of the runs that have results, and make no other
 
     @property
     def folders(self) -> dict[str, Path]:

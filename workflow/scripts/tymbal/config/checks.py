@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from string import Template
 
 from tymbal.config import Config, Experiment
-from tymbal.config.data import TagSource
+from tymbal.config.data import SLICES, TagSource
 from tymbal.config.models import Cnn, Init, Model, Ssl
 from tymbal.config.pretrain import Pretraining
 from tymbal.roots import DATA, SYNTH, split_root
@@ -20,6 +20,7 @@ def cross_checks(config: Config) -> list[str]:
         *(problem for name in config.pretraining for problem in _pretraining(config, name)),
         *(problem for name in config.models for problem in _model(config, name)),
         *_experiments(config),
+        *_slices(config),
     ]
 
 
@@ -200,6 +201,11 @@ def _experiment(config: Config, where: str, experiment: Experiment) -> Iterator[
     if model is None:
         return
     yield from _imported_features(config, f"{where}, model {experiment.model!r}", experiment.dataset, model.frontend)
+    if model.train.loss != "bce" and config.evaluation.calibration == "platt":
+        yield (
+            f"{where}: model {experiment.model!r} has loss {model.train.loss!r}, but evaluation.calibration 'platt' is "
+            "of models with loss 'bce'; use temperature"
+        )
     if dataset.task != "multi-label":
         return
     if model.train.loss == "ce":
@@ -212,3 +218,19 @@ def _experiment(config: Config, where: str, experiment: Experiment) -> Iterator[
             f"{where}: model {experiment.model!r} selects by accuracy, which is undefined for the multi-label "
             f"data set {experiment.dataset!r}; use mAP"
         )
+
+
+def _slices(config: Config) -> Iterator[str]:
+    names = config.evaluation.slices
+    for name in sorted({each for each in names if names.count(each) > 1}):
+        yield f"evaluation.slices: {name!r} is named twice"
+    planned = sorted({each.dataset for each in config.experiments} & set(config.datasets))
+    datasets = [config.datasets[name] for name in planned]
+    for name in dict.fromkeys(names):
+        if not any(dataset.may_tell(name) for dataset in datasets):
+            columns = sorted({column for dataset in datasets for column in dataset.extra_columns})
+            yield (
+                f"evaluation.slices: {name!r} is no column of a planned data set ({', '.join(planned)}); expected "
+                f"{', '.join((*SLICES, 'site', *columns))} or a further column, which `source.columns` or a group of "
+                "`name_patterns` must name"
+            )

@@ -10,10 +10,7 @@ from tymbal.config.base import Positive, Seconds, Settings, Share
 
 # What a name pattern or a table may tell of a clip beside its labels, and what the manifest keeps for itself.
 NAMED = ("recording", "site", "date", "time", "segment")
-RESERVED = (
-    "file",
-    "problem",
-    "n_samples",
+MANIFEST = (
     "clip_id",
     "root",
     "path",
@@ -25,6 +22,8 @@ RESERVED = (
     "channels",
     "sha256",
 )
+SLICES = ("polyphony", "hour", "season", "signal_level", "known_site")  # of evaluation, worked out from other columns
+RESERVED = ("file", "problem", "n_samples", *MANIFEST, *SLICES)
 GROUPS = ("recording", "site-day", "site-week", "site")
 SIDE_FILE = "dataset_config.pt"  # beside `.pt` features; describes them, and is none itself
 SUBSETS = (1, 5, 10, 25, 50, 100)  # percent of the training part, nested, by group
@@ -50,13 +49,13 @@ def _names_recordings(pattern: str) -> str:
     if "recording" not in groups:
         raise ValueError("expected a group (?P<recording>...) in it: clips of one recording stay together")
     if kept := sorted(set(groups) & set(RESERVED)):
-        raise ValueError(f"groups {kept} are columns that Tymbal fills itself; name them otherwise")
+        raise ValueError(f"groups {kept} have names that Tymbal uses itself; name them otherwise")
     return pattern
 
 
 def _free_column(name: str) -> str:
     if name in NAMED or name in RESERVED or name.startswith("label:"):
-        raise ValueError("is a column that Tymbal fills itself; rename it in the table")
+        raise ValueError("is a name that Tymbal uses itself; rename the column in the table")
     return name
 
 
@@ -375,11 +374,27 @@ class Clips(Settings):
         named = {group for pattern in self.name_patterns for group in re.compile(pattern).groupindex}
         return tuple(sorted((named - set(NAMED)) | set(getattr(self.source, "columns", ()))))
 
+    def may_tell(self, name: str) -> bool:
+        """Whether results can be told apart by this: worked out, or a column of the manifest."""
+        if name.startswith("label:"):
+            return not isinstance(self.classes, tuple) or name.removeprefix("label:") in self.classes
+        return name in (*SLICES, *MANIFEST, "recording", "site", "segment", *self.extra_columns)
+
+
+class Published(Settings):
+    """A figure that others have published on the data set."""
+
+    model: Annotated[str, Field(min_length=1)]
+    metric: Literal["mAP_macro", "mAP_micro", "AUC_macro", "lwlrap", "F1_macro", "accuracy", "balanced_accuracy"]
+    value: Annotated[float, Field(ge=0, le=1)]
+    source: Annotated[str, Field(min_length=1)]
+
 
 class Dataset(Clips):
     """Clips and how they are divided into training, validation and test parts."""
 
     split: Split | None = None  # null only without labels
+    published: tuple[Published, ...] = ()  # told beside our own figures, never ranked or compared with them
     # Parallel jobs that read the files and compute the features: 1 up to some 50,000 clips, 64 for millions.
     shards: Positive = 1
     # The lowest and highest frequency, Hz, that a class needs to be heard: checked against the front end's.

@@ -18,6 +18,7 @@ from torch import Tensor
 from tymbal.config.models import PlateauSchedule
 from tymbal.config.pretrain import Pretraining
 from tymbal.devices import peak_memory_mb
+from tymbal.energy import known
 from tymbal.errors import InputError
 from tymbal.files import fingerprint, read_json, sha256, write_json
 from tymbal.models.checkpoints import load_start
@@ -184,6 +185,7 @@ def pretrain(
             "precision": str(dtype or torch.float32).removeprefix("torch."),
             "peak_memory_mb": round(peak_memory_mb(device), 1),
             "minutes": round(state.seconds / 60, 3),
+            "energy": known(state.kwh),
             "init": "scratch" if start is None else dataclasses.asdict(start),
             "started": started,
             "ended": now(),

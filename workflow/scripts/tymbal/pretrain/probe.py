@@ -42,7 +42,6 @@ from tymbal.train.data import ClipSet, check_lengths
 log = logging.getLogger(__name__)
 
 BATCH = 16  # clips
-THRESHOLD = 0.5  # without effect on the metrics kept
 
 # Inverse strength of the L2 penalty, as scikit-learn counts it: relative to the summed loss of the training clips.
 # Fixed, never tuned, so that no choice is made on clips that are scored; weak for standardised features.
@@ -140,7 +139,7 @@ def probe(inputs: Inputs, run: Run, task: Task, device: torch.device) -> pd.Data
         scaler = StandardScaler().fit(a)
         for kind, classify in PROBES.items():
             scores = classify(scaler.transform(a), train.labels, scaler.transform(b), task)
-            figures = headline(evaluate(scores, val.labels, classes, task.target_rule, THRESHOLD, task.single_label))
+            figures = headline(evaluate(scores, val.labels, classes, task.target_rule, {}, task.single_label))
             for metric in ("accuracy", "mAP") if task.single_label else ("mAP",):
                 results.append((layer, kind, metric, figures[metric], len(a), len(b), known, int(val_heard)))
         progress.add()

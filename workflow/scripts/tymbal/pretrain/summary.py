@@ -19,7 +19,7 @@ CURVES = [*RUN, "check", "step", "epoch", "lr", *(f"train_{part}" for part in PA
 CURVES += ["clips_per_s", "seconds", "best"]
 PRETRAINING = [*RUN, "transductive", "objective", "size", "n_masked", "n_patches", "init", "start"]
 PRETRAINING += ["best_check", "checks", "steps", *VAL, "n_train", "n_val", "n_short"]
-PRETRAINING += ["parameters", "device", "precision", "peak_memory_mb", "minutes"]
+PRETRAINING += ["parameters", "device", "precision", "peak_memory_mb", "minutes", "gpu_kwh", "cpu_kwh"]
 EXCLUDED = {reason: f"excluded_{reason.replace(' ', '_')}" for reason in REASONS}
 CORPORA = ["corpus", "transductive", "held_out", "dataset", "weight", "n_clips", "n_train", "n_val", "hours"]
 CORPORA += EXCLUDED.values()
@@ -52,6 +52,7 @@ def _record(run: PretrainRun, folder: Path, curves: pd.DataFrame) -> dict[str, A
     settings = record["pretraining"]
     return {
         **record,
+        **record["energy"],
         **run._asdict(),
         **curves[curves["best"] == 1].iloc[0][[name for name in VAL if name in curves]],
         **start_columns(settings["init"]),

@@ -15,8 +15,9 @@ from torch import Tensor
 from tymbal.config import TargetRule
 from tymbal.config.models import Model, Ssast
 from tymbal.devices import peak_memory_mb
+from tymbal.energy import known
 from tymbal.errors import InputError
-from tymbal.evaluate.metrics import evaluate, headline
+from tymbal.evaluate.metrics import FIXED, evaluate, headline
 from tymbal.evaluate.targets import RANKING, ranked
 from tymbal.files import fingerprint, sha256, write_json
 from tymbal.folds import clip_ids, read_folds
@@ -209,6 +210,7 @@ def finetune(
             "output_dtype": output_dtype,
             "peak_memory_mb": round(peak_memory_mb(device), 1),
             "minutes": round(state.seconds / 60, 3),
+            "energy": known(state.kwh),
             "init": "scratch" if start is None else dataclasses.asdict(start),
             "started": started,
             "ended": now(),
@@ -267,7 +269,9 @@ def _objective(
 
     def validate() -> dict[str, Any]:
         logits = predict(model, val, options.batch_size, dtype)
-        rows = evaluate(scores(logits, options.loss), val.labels, classes, target_rule, THRESHOLD, single_label)
+        rows = evaluate(
+            scores(logits, options.loss), val.labels, classes, target_rule, {FIXED: THRESHOLD}, single_label
+        )
         value = mean_loss(torch.from_numpy(logits), torch.from_numpy(val.labels), options.loss).item()
         columns = {f"val_{name}": figure for name, figure in headline(rows).items()}
         columns |= {"val_loss": value, "threshold": THRESHOLD}

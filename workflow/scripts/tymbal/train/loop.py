@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from tymbal.config.models import Training
+from tymbal.energy import Meter
 from tymbal.errors import InputError, OutOfTime
 from tymbal.progress import Progress
 from tymbal.train.data import Batch
@@ -119,71 +120,74 @@ def fit(
     n_all = (objective.rounds - 1) * objective.n_batches + objective.n_batches_last
     progress = Progress("training", n_all, "batches", done=min(state.round * objective.n_batches, n_all))
     longest = 0.0  # seconds of a round with its saving, of those of this call: another may have had other hardware
-    while state.round < objective.rounds and not _exhausted(state, patience):
-        started = time.monotonic()
-        if told(longest > 0 and deadline is not None and started + longest > deadline):
-            assert deadline is not None
-            raise OutOfTime(name, state.round, objective.rounds, longest, deadline - started, checkpoints.folder)
-        this = state.round + 1
-        n_batches = objective.n_batches_last if this == objective.rounds else objective.n_batches
-        model.train()
-        totals: dict[str, Tensor] = {}
-        n_clips = 0
-        for i, batch in enumerate(objective.batches(this)):
-            if i % settings.accumulate == 0:
-                window = min(settings.accumulate, n_batches - i)  # the last may be shorter
-                step = (this - 1) * steps_per_round + i // settings.accumulate
-                lr = rate(step, state.history)
-                set_rate(optimizer, lr)
-                optimizer.zero_grad(set_to_none=True)
-            complete = (i + 1) % settings.accumulate == 0 or i + 1 == n_batches
-            with nullcontext() if complete else unsynchronised(losses_of):
-                with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-                    losses = losses_of(batch)
-                # Gradients become means over processes, while the parts of the loss are to be added.
-                scaler.scale(losses["loss"] * world() / window).backward()
-            if complete:
-                if settings.clip_norm is not None:
-                    scaler.unscale_(optimizer)
-                    nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-                scaler.step(optimizer)
-                scaler.update()
-            for part, value in losses.items():
-                totals[part] = totals.get(part, 0) + value.detach().double() * batch.share.n
-            n_clips += batch.share.n
-            progress.add(1, note=f"{name} {this}/{objective.rounds}")
-            if i % LOOK_EVERY == LOOK_EVERY - 1:
-                _check_finite(losses["loss"], f"{name} {this}", lr)
-        means = {f"train_{part}": summed(total).item() / n_clips for part, total in totals.items()}
-        _check_finite(means["train_loss"], f"{name} {this}", lr)
-        trained = time.monotonic() - started
-        row = told(
-            {
-                "round": this,
-                "step": step + 1,
-                "lr": lr,
-                **means,
-                **objective.validate(),
-                "clips_per_s": n_clips / trained,
-                "seconds": time.monotonic() - started,
-            }
-        )
-        if not math.isfinite(row[objective.select]):
-            raise InputError(
-                f"{objective.select} of {name} {this} is {row[objective.select]}, so that no weights can be "
-                f"chosen: they have diverged. {_remedy(lr)}"
+    with Meter(device) as meter:
+        while state.round < objective.rounds and not _exhausted(state, patience):
+            started = time.monotonic()
+            if told(longest > 0 and deadline is not None and started + longest > deadline):
+                assert deadline is not None
+                raise OutOfTime(name, state.round, objective.rounds, longest, deadline - started, checkpoints.folder)
+            this = state.round + 1
+            n_batches = objective.n_batches_last if this == objective.rounds else objective.n_batches
+            model.train()
+            totals: dict[str, Tensor] = {}
+            n_clips = 0
+            for i, batch in enumerate(objective.batches(this)):
+                if i % settings.accumulate == 0:
+                    window = min(settings.accumulate, n_batches - i)  # the last may be shorter
+                    step = (this - 1) * steps_per_round + i // settings.accumulate
+                    lr = rate(step, state.history)
+                    set_rate(optimizer, lr)
+                    optimizer.zero_grad(set_to_none=True)
+                complete = (i + 1) % settings.accumulate == 0 or i + 1 == n_batches
+                with nullcontext() if complete else unsynchronised(losses_of):
+                    with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+                        losses = losses_of(batch)
+                    # Gradients become means over processes, while the parts of the loss are to be added.
+                    scaler.scale(losses["loss"] * world() / window).backward()
+                if complete:
+                    if settings.clip_norm is not None:
+                        scaler.unscale_(optimizer)
+                        nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
+                    scaler.step(optimizer)
+                    scaler.update()
+                for part, value in losses.items():
+                    totals[part] = totals.get(part, 0) + value.detach().double() * batch.share.n
+                n_clips += batch.share.n
+                progress.add(1, note=f"{name} {this}/{objective.rounds}")
+                if i % LOOK_EVERY == LOOK_EVERY - 1:
+                    _check_finite(losses["loss"], f"{name} {this}", lr)
+            means = {f"train_{part}": summed(total).item() / n_clips for part, total in totals.items()}
+            _check_finite(means["train_loss"], f"{name} {this}", lr)
+            trained = time.monotonic() - started
+            row = told(
+                {
+                    "round": this,
+                    "step": step + 1,
+                    "lr": lr,
+                    **means,
+                    **objective.validate(),
+                    "clips_per_s": n_clips / trained,
+                    "seconds": time.monotonic() - started,
+                }
             )
-        state.history.append(row)
-        state.round = this
-        state.best_round = _best_round(state.history, objective)
-        state.seconds += row["seconds"]
-        state.scaler = scaler.state_dict()
-        if rank() == 0:
-            checkpoints.save(state, model, optimizer)
-        log.info("%s %d: %s", name, this, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float)))
-        if on_round is not None:
-            on_round(state.history)
-        longest = max(longest, time.monotonic() - started)
+            if not math.isfinite(row[objective.select]):
+                raise InputError(
+                    f"{objective.select} of {name} {this} is {row[objective.select]}, so that no weights can be "
+                    f"chosen: they have diverged. {_remedy(lr)}"
+                )
+            state.history.append(row)
+            state.round = this
+            state.best_round = _best_round(state.history, objective)
+            state.seconds += row["seconds"]
+            used = summed(torch.tensor(meter.used(), dtype=torch.float64)).tolist()
+            state.kwh = [before + now for before, now in zip(state.kwh, used, strict=True)]
+            state.scaler = scaler.state_dict()
+            if rank() == 0:
+                checkpoints.save(state, model, optimizer)
+            log.info("%s %d: %s", name, this, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if isinstance(v, float)))
+            if on_round is not None:
+                on_round(state.history)
+            longest = max(longest, time.monotonic() - started)
     if rank() == 0:
         checkpoints.load_best(model, state)
     return state

@@ -28,6 +28,7 @@ class State:
     best_round: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
     seconds: float = 0.0
+    kwh: list[float] = field(default_factory=lambda: [0.0, 0.0])  # of GPUs and of processors; NaN if not known
     scaler: dict[str, Any] = field(default_factory=dict)  # of float16 loss scaling
 
 
