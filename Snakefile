@@ -43,10 +43,13 @@ onstart:
 
 
 onsuccess:
-    if "write_report" in {job.rule.name for job in workflow.dag.jobs}:
+    rules_run = {job.rule.name for job in workflow.dag.jobs}
+    if "write_report" in rules_run:
         logger.info(
             "Done. Report: results/report/index.html; tables: results/summary/"
         )
+    if "write_comparison" in rules_run:
+        logger.info("Models compared: results/summary/comparison.md")
 
 
 onerror:
@@ -56,10 +59,11 @@ onerror:
 
 
 rule all:
-    """The report and every table and figure behind it."""
+    """The pages and every table and figure behind them."""
     default_target: True
     input:
-        "results/report/index.html",
+        rules.pages.input,
         "results/summary/config.yaml",
         rules.metrics.input,
+        rules.compare.input,
         rules.figures.input,

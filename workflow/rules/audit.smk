@@ -18,6 +18,8 @@ rule audit_split:
         "logs/audit_split/{dataset}.log",
     benchmark:
         "benchmarks/audit_split/{dataset}.jsonl"
+    wildcard_constraints:
+        dataset="|".join(plan.to_audit) or NEVER,
     threads: 4
     resources:
         **asked("audit_split"),

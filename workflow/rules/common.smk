@@ -36,6 +36,7 @@ except InputError as error:
 
 asked = partial(needs.asked, plan)
 NEVER = "(?!)"
+DATASETS = "|".join(plan.config.datasets)
 CORPORA = "|".join(plan.config.corpora) or NEVER
 if plan.config.corpora:
     CORPORA = (
@@ -43,11 +44,17 @@ if plan.config.corpora:
     )
 
 
+def made(pattern):
+    """Nothing for a partial report, which takes data, pre-trainings and runs as they are: rules that only tell of them
+    set their own constraints."""
+    return NEVER if plan.config.partial else pattern
+
+
 wildcard_constraints:
-    dataset="|".join(plan.config.datasets),
+    dataset=made(DATASETS),
     frontend="|".join(plan.config.frontends),
     model="|".join(plan.config.models),
     ssl="|".join(plan.config.pretraining) or NEVER,
-    corpus=CORPORA,
+    corpus=made(CORPORA),
     fold=r"\d+",
-    seed=r"\d+",
+    seed=made(r"\d+"),

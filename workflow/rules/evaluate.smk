@@ -1,13 +1,14 @@
 """From trained models to predictions and metrics on test clips, and the summary tables that figures read.
 
-Makes predictions.csv and metrics.json in each run's folder, and results/summary/.
+Makes thresholds.json, calibration.json, predictions.csv, metrics.json and draws.npz in each run's folder, and
+results/summary/.
 """
 
 PLANNED_CORPORA = sorted({run.corpus for run in plan.pretrains})
 
 
-rule evaluate:
-    """Scores of every test clip of the fold, and the metrics made from them."""
+rule calibrate:
+    """Thresholds and calibration of a model, from the validation clips of its fold."""
     input:
         model=f"{RUN}/model.safetensors",
         card=f"{RUN}/model.json",
@@ -15,8 +16,40 @@ rule evaluate:
         folds="results/{dataset}/folds.csv",
         store=lambda wildcards: plan.store(wildcards.dataset, wildcards.model),
     output:
+        predictions=f"{RUN}/predictions_val.csv",
+        thresholds=f"{RUN}/thresholds.json",
+        calibration=f"{RUN}/calibration.json",
+    log:
+        "logs/calibrate/{dataset}/{model}/fold{fold}/seed{seed}.log",
+    benchmark:
+        "benchmarks/calibrate/{dataset}/{model}/fold{fold}/seed{seed}.jsonl"
+    threads: 4
+    resources:
+        **asked("calibrate"),
+    params:
+        evaluation=plan.config.evaluation.model_dump(
+            mode="json", include={"target_rule", "choose", "calibration", "bootstrap"}
+        ),
+        code=code_digest("evaluate.validation"),
+    script:
+        "../scripts/calibrate.py"
+
+
+rule evaluate:
+    """Scores of every test clip of the fold, and the metrics made from them, thresholds and calibration as they are."""
+    input:
+        model=f"{RUN}/model.safetensors",
+        card=f"{RUN}/model.json",
+        manifest="results/{dataset}/manifest.csv",
+        folds="results/{dataset}/folds.csv",
+        store=lambda wildcards: plan.store(wildcards.dataset, wildcards.model),
+        thresholds=f"{RUN}/thresholds.json",
+        calibration=f"{RUN}/calibration.json",
+        record=f"{RUN}/run.json",
+    output:
         predictions=f"{RUN}/predictions.csv",
         metrics=f"{RUN}/metrics.json",
+        draws=f"{RUN}/draws.npz",
     log:
         "logs/evaluate/{dataset}/{model}/fold{fold}/seed{seed}.log",
     benchmark:
@@ -25,8 +58,12 @@ rule evaluate:
     resources:
         **asked("evaluate"),
     params:
+        # Whole: what the inputs were made with is written down beside the results.
         evaluation=plan.config.evaluation.model_dump(mode="json"),
         single_label=lambda wildcards: plan.single_label(wildcards.dataset),
+        label_percent=lambda wildcards: plan.config.models[
+            wildcards.model
+        ].train.label_percent,
         code=code_digest("evaluate.scoring"),
     script:
         "../scripts/evaluate.py"
@@ -37,8 +74,15 @@ rule collect_summary:
     input:
         metrics=[f"{run.folder}/metrics.json" for run in plan.runs],
         predictions=[f"{run.folder}/predictions.csv" for run in plan.runs],
+        draws=[f"{run.folder}/draws.npz" for run in plan.runs],
+        thresholds=[f"{run.folder}/thresholds.json" for run in plan.runs],
+        calibrations=[f"{run.folder}/calibration.json" for run in plan.runs],
         histories=[f"{run.folder}/history.csv" for run in plan.runs],
         runs=[f"{run.folder}/run.json" for run in plan.runs],
+        errors=[
+            f"results/summary/errors/{dataset}/{model}.csv"
+            for dataset, model in plan.pairs
+        ],
         datasets=collect(
             "results/{dataset}/{file}",
             dataset=plan.datasets,
@@ -55,6 +99,14 @@ rule collect_summary:
         pretrain_runs=[f"{run.folder}/run.json" for run in plan.pretrains],
     output:
         metrics="results/summary/metrics.csv",
+        intervals="results/summary/intervals.csv",
+        slices="results/summary/slices.csv",
+        thresholds="results/summary/thresholds.csv",
+        reliability="results/summary/reliability.csv",
+        dependence="results/summary/dependence.csv",
+        disagreements="results/summary/disagreements.csv",
+        published="results/summary/published.csv",
+        planned="results/summary/planned.csv",
         curves="results/summary/curves.csv",
         pr_curves="results/summary/pr_curves.csv",
         confusion="results/summary/confusion.csv",
@@ -74,9 +126,12 @@ rule collect_summary:
     resources:
         **asked("collect_summary"),
     params:
+        planned=[tuple(run) for run in plan.planned],
         runs=[tuple(run) for run in plan.runs],
+        published=plan.published,
         datasets=plan.datasets,
         families=plan.families,
+        evaluation=plan.config.evaluation.model_dump(mode="json"),
         pretrains=[tuple(run) for run in plan.pretrains],
         corpora=PLANNED_CORPORA,
         code=code_digest("evaluate.summary", "pretrain.summary"),
@@ -87,7 +142,7 @@ rule collect_summary:
 rule compare_models:
     """Differences between every two models of a data set on the same test clips, with intervals."""
     input:
-        predictions=[f"{run.folder}/predictions.csv" for run in plan.runs],
+        draws=[f"{run.folder}/draws.npz" for run in plan.runs],
     output:
         paired="results/summary/paired.csv",
     log:
@@ -98,11 +153,30 @@ rule compare_models:
         **asked("compare_models"),
     params:
         runs=[tuple(run) for run in plan.runs],
-        single_label={dataset: plan.single_label(dataset) for dataset in plan.datasets},
-        target_rule=plan.config.evaluation.target_rule,
         code=code_digest("evaluate.paired"),
     script:
         "../scripts/compare_models.py"
+
+
+rule write_comparison:
+    """The models of each data set side by side, as a table to read: ours, their differences, and published figures."""
+    input:
+        **{
+            name: f"results/summary/{name}.csv"
+            for name in ("metrics", "intervals", "paired", "planned", "published")
+        },
+    output:
+        comparison="results/summary/comparison.md",
+    log:
+        "logs/write_comparison.log",
+    benchmark:
+        "benchmarks/write_comparison.jsonl"
+    resources:
+        **asked("write_comparison"),
+    params:
+        code=code_digest("report.comparison_table"),
+    script:
+        "../scripts/write_comparison.py"
 
 
 rule pick_examples:
@@ -116,12 +190,53 @@ rule pick_examples:
         "logs/pick_examples/{dataset}/{model}.log",
     benchmark:
         "benchmarks/pick_examples/{dataset}/{model}.jsonl"
+    wildcard_constraints:
+        dataset=DATASETS,
     resources:
         **asked("pick_examples"),
     params:
-        code=code_digest("evaluate.summary"),
+        run=lambda wildcards: tuple(plan.first_run(wildcards.dataset, wildcards.model)),
+        code=code_digest("evaluate.examples"),
     script:
         "../scripts/pick_examples.py"
+
+
+rule pick_errors:
+    """Confident disagreements of a model with the labels; spectrograms and sound of the worst.
+
+    Reads recordings without declaring them: where they have moved away, there is no sound.
+    """
+    input:
+        predictions=lambda wildcards: [
+            f"{run.folder}/predictions.csv"
+            for run in plan.runs_of(wildcards.dataset, wildcards.model)
+        ],
+        calibrations=lambda wildcards: [
+            f"{run.folder}/calibration.json"
+            for run in plan.runs_of(wildcards.dataset, wildcards.model)
+        ],
+        manifest="results/{dataset}/manifest.csv",
+        store=lambda wildcards: plan.store(wildcards.dataset, wildcards.model),
+    output:
+        table="results/summary/errors/{dataset}/{model}.csv",
+        arrays="results/summary/errors/{dataset}/{model}.npz",
+    log:
+        "logs/pick_errors/{dataset}/{model}.log",
+    benchmark:
+        "benchmarks/pick_errors/{dataset}/{model}.jsonl"
+    wildcard_constraints:
+        dataset=DATASETS,
+    resources:
+        **asked("pick_errors"),
+    params:
+        runs=lambda wildcards: [
+            tuple(run) for run in plan.runs_of(wildcards.dataset, wildcards.model)
+        ],
+        target_rule=plan.config.evaluation.target_rule,
+        channel=lambda wildcards: plan.channel(wildcards.dataset),
+        code=code_digest("evaluate.disagreements", "evaluate.sounds"),
+    script:
+        "../scripts/pick_errors.py"
 
 
 rule pick_reconstructions:
@@ -139,6 +254,9 @@ rule pick_reconstructions:
         "logs/pick_reconstructions/{corpus}/{ssl}/seed{seed}.log",
     benchmark:
         "benchmarks/pick_reconstructions/{corpus}/{ssl}/seed{seed}.jsonl"
+    wildcard_constraints:
+        corpus=CORPORA,
+        seed=r"\d+",
     resources:
         **asked("pick_reconstructions"),
     params:
@@ -166,3 +284,9 @@ rule metrics:
     """All metrics planned, as one long table."""
     input:
         "results/summary/metrics.csv",
+
+
+rule compare:
+    """All models planned, compared with each other on each data set."""
+    input:
+        "results/summary/comparison.md",

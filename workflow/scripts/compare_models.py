@@ -11,7 +11,4 @@ if __name__ == "__main__":
         from tymbal.runs import Run
 
         runs = [Run(*run) for run in snakemake.params.runs]
-        table = compare(
-            [(run, Path(run.folder)) for run in runs], snakemake.params.single_label, snakemake.params.target_rule
-        )
-        write_table(table, Path(snakemake.output.paired))
+        write_table(compare([(run, Path(run.folder)) for run in runs]), Path(snakemake.output.paired))

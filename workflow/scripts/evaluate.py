@@ -7,9 +7,10 @@ from tymbal.smk import device, run_of, step
 if __name__ == "__main__":
     with step(snakemake):
         from tymbal.config import Evaluation
-        from tymbal.evaluate.scoring import Inputs, score_test
+        from tymbal.evaluate.predicting import Inputs
+        from tymbal.evaluate.scoring import Outputs, score_test
 
-        files = snakemake.input
+        files, made = snakemake.input, snakemake.output
         score_test(
             Inputs(
                 model=Path(files.model),
@@ -18,10 +19,13 @@ if __name__ == "__main__":
                 folds=Path(files.folds),
                 store=Path(files.store).parent,
             ),
-            predictions=Path(snakemake.output.predictions),
-            metrics=Path(snakemake.output.metrics),
+            thresholds=Path(files.thresholds),
+            calibration=Path(files.calibration),
+            record=Path(files.record),
+            outputs=Outputs(Path(made.predictions), Path(made.metrics), Path(made.draws)),
             run=run_of(snakemake.wildcards),
             evaluation=Evaluation(**snakemake.params.evaluation),
             single_label=snakemake.params.single_label,
+            label_percent=snakemake.params.label_percent,
             device=device(snakemake),
         )

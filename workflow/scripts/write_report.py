@@ -1,4 +1,4 @@
-"""Write the report page."""
+"""Write the page over all experiments."""
 
 from pathlib import Path
 
@@ -6,15 +6,17 @@ from tymbal.smk import step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.config import read_split
-        from tymbal.report.page import PageFigure, write_page
+        from tymbal.report.document import PageFigure
+        from tymbal.report.index_page import write_index
+        from tymbal.report.recorded import recorded_config
 
-        write_page(
-            Path(snakemake.input.metrics).parent,
+        summary = Path(snakemake.input.config).parent
+        write_index(
+            recorded_config(summary),
+            summary,
             [
                 PageFigure(*figure, Path(path))
                 for figure, path in zip(snakemake.params.figures, snakemake.input.figures, strict=True)
             ],
-            {dataset: read_split(split) for dataset, split in snakemake.params.splits.items()},
             Path(snakemake.output.page),
         )

@@ -11,7 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tymbal.config.data import Holdout
+from tymbal.config.data import GivenParts, Holdout
 from tymbal.config.models import Frontend, Net, SsastEncoder, Training
 from tymbal.plan import Plan
 from tymbal.roots import locate
@@ -116,6 +116,22 @@ def predictions(plan: Plan, wildcards: Any, input: Any) -> Amount:
     return Amount(cells=sum(_lines(path) * _columns(path) for path in paths))
 
 
+def drawn(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """Drawn values of one run at a time, float32, and sums of them."""
+    return Amount(mb=10 * max(Path(path).stat().st_size for path in input.draws) / 1e6)
+
+
+def collected(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """Tables of predictions, whole, and drawn values."""
+    return predictions(plan, wildcards, input)._replace(mb=drawn(plan, wildcards, input).mb)
+
+
+def told_errors(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """Tables of predictions and the manifest, whole; and a few clips decoded, at most half a minute each."""
+    whole = _clips(plan, wildcards.dataset)
+    return whole._replace(cells=whole.cells + predictions(plan, wildcards, input).cells, hours=0)
+
+
 # --- models -------------------------------------------------------------------------------------------------
 
 
@@ -139,6 +155,13 @@ def probing(plan: Plan, wildcards: Any, input: Any) -> Amount:
     assert isinstance(net, SsastEncoder)
     size = SIZES[net.size]
     return whole._replace(mb=whole.mb + 2 * 4 * whole.clips * (size.depth + 2) * size.dim / 1e6)
+
+
+def validating(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """A model's forward pass over the validation clips of a fold."""
+    split = plan.config.datasets[wildcards.dataset].split
+    assert split is not None
+    return _forward(plan, wildcards, 1 / 2 if isinstance(split, GivenParts) else split.val)
 
 
 def testing(plan: Plan, wildcards: Any, input: Any) -> Amount:

@@ -146,7 +146,8 @@ def _hours(held: pd.DataFrame, train: pd.DataFrame) -> np.ndarray | None:
 def _gaps(held: pd.DataFrame, hours: np.ndarray | None) -> Iterator[Fact]:
     """How far in time the nearest training clip of the same site is."""
     if hours is None:
-        yield from (Fact(measure, None, "not known: no site and time") for measure in ("gap_h_median", "under_1h"))
+        measures = ("gap_h_median", "under_1h", "under_12h")
+        yield from (Fact(measure, None, "not known: no site and time") for measure in measures)
         return
     near, note = hours[np.isfinite(hours)], _of(len(hours), len(held))
     n_new = len(hours) - len(near)
@@ -154,6 +155,7 @@ def _gaps(held: pd.DataFrame, hours: np.ndarray | None) -> Iterator[Fact]:
     median = float(np.median(near)) if len(near) else None
     yield Fact("gap_h_median", median, "; ".join(filter(None, (note, elsewhere))))
     yield Fact("under_1h", float((hours < 1).mean()), note)
+    yield Fact("under_12h", float((hours < NIGHT_H).mean()), note)
 
 
 def _nearest(times: np.ndarray, others: np.ndarray) -> np.ndarray:

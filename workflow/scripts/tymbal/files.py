@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,14 +45,19 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, make_object: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: of the file.
+        make_object: what becomes of the keys and values of an object, in which a key may be there twice; without it a
+            dict, in which the last one counts.
 
     Raises:
         InputError: the file is not valid JSON.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=make_object)
     except ValueError as error:
         raise InputError(f"{path} is not valid JSON ({error}). Delete it and run its rule again.") from error
 

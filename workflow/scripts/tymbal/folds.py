@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tymbal.errors import InputError
 from tymbal.tables import read_csv, write_csv
 
 PARTS = ("train", "val", "test")
@@ -18,8 +19,20 @@ def write_folds(folds: pd.DataFrame, folds_path: Path, balance: pd.DataFrame, ba
 
 
 def read_folds(path: Path) -> pd.DataFrame:
-    """Read `fold, clip_id, part, subset`. Clip ids stay text, whatever they look like."""
-    return read_csv(path, text=("clip_id", "part")).astype({"subset": "Int64"})
+    """Read `fold, clip_id, part, subset`. Clip ids stay text, whatever they look like.
+
+    Raises:
+        InputError: the clips that are in a fold more than once: what is learnt from must not be what is reported.
+    """
+    folds = read_csv(path, text=("clip_id", "part")).astype({"subset": "Int64"})
+    again = folds[folds.duplicated(["fold", "clip_id"], keep=False)]
+    if len(again):
+        problems = [
+            f"fold {fold}: clip {clip} is in {' and '.join(parts)}, expected in one part"
+            for (fold, clip), parts in again.groupby(["fold", "clip_id"])["part"]
+        ]
+        raise InputError.listing(str(path), problems, "delete the file and run the split again")
+    return folds
 
 
 def clip_ids(folds: pd.DataFrame, fold: int, part: str, percent: int = 100) -> list[str]:

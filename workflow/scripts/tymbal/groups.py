@@ -14,13 +14,14 @@ log = logging.getLogger(__name__)
 DATED = {"site-day": "day", "site-week": "week"}
 
 
-def group_names(clips: pd.DataFrame, kind: str) -> pd.Series:
+def group_names(clips: pd.DataFrame, kind: str, setting: str = "split.group") -> pd.Series:
     """The group of each clip.
 
     Args:
         clips: rows of a manifest.
         kind: `recording`, `site`, `site-day` (`S1 2024-01-05`), `site-week` (`S1 2024-W01`, ISO weeks), or another
             column of the manifest.
+        setting: which key of the configuration chose the kind, for the message.
 
     Returns:
         Names, with the index of `clips`.
@@ -45,9 +46,9 @@ def group_names(clips: pd.DataFrame, kind: str) -> pd.Series:
             for clip, missing in zip(clips["clip_id"], table.to_numpy(), strict=True)
             if missing.any()
         ]
-        weaker = "" if kind == "recording" else ", or set `split.group: recording`"
+        weaker = "" if kind == "recording" else f", or set `{setting}: recording`"
         raise InputError.listing(
-            f"clips without a {kind}, by which the split groups them",
+            f"clips without a {kind}, by which {setting} groups them",
             problems,
             f"let the table or `name_patterns` give every clip a {' and a '.join(lacking)}{weaker}",
         )

@@ -56,11 +56,14 @@ NEEDS = {
     "fit_corpus_norm": Need(1000, amounts.corpus, clips=(1200, 50), hours=1),
     "pretrain": Need(4000, amounts.pretraining, clips=(1200, 0)),  # 3 GB of it for CUDA; time is the profile's
     "finetune": Need(4000, amounts.finetuning, clips=(1200, 0), cells=(30, 0)),
-    "evaluate": Need(1000, amounts.testing, clips=(1200, 100), cells=(50, 5)),
+    "calibrate": Need(1000, amounts.validating, clips=(1200, 100), cells=(50, 15)),
+    "evaluate": Need(1000, amounts.testing, clips=(1200, 100), cells=(150, 200)),
     "probe_encoder": Need(1000, amounts.probing, clips=(1200, 100), cells=(50, 200)),
-    "collect_summary": Need(800, amounts.predictions, cells=(60, 10)),
-    "compare_models": Need(800, amounts.predictions, cells=(60, 100)),
+    "collect_summary": Need(800, amounts.collected, cells=(180, 100)),
+    "compare_models": Need(800, amounts.drawn),
+    "write_comparison": Need(400),
     "pick_examples": Need(800, amounts.predictions, cells=(60, 5)),
+    "pick_errors": Need(1000, amounts.told_errors, clips=(1200, 100), cells=(60, 5)),
     "pick_reconstructions": Need(1500, amounts.corpus, clips=(1200, 50)),
     "export_ssast": Need(1500),
     "probe": Need(300),
@@ -68,6 +71,7 @@ NEEDS = {
     "plot_dataset_figure": Need(600, minutes=5),
     "plot_pretraining_figure": Need(600, minutes=5),
     "write_report": Need(600),
+    "write_model_report": Need(600),
 }
 
 

@@ -2,14 +2,26 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from tymbal.config import Config
+from tymbal.config.base import Settings
 from tymbal.config.data import Clips, FolderSource, ListSource, SynthSource
 from tymbal.config.models import SsastEncoder, Ssl
+from tymbal.errors import some
 from tymbal.files import fingerprint
+from tymbal.finished import SHARED, with_results
 from tymbal.roots import SYNTH, locate
-from tymbal.runs import HeldOut, PlannedFigure, PretrainRun, Run, plan_pretraining, plan_runs, start_before
+from tymbal.runs import (
+    HeldOut,
+    PlannedFigure,
+    PretrainRun,
+    Run,
+    plan_pretraining,
+    plan_runs,
+    start_before,
+)
 
 
 class Plan:
@@ -20,8 +32,39 @@ class Plan:
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        self.runs = plan_runs(config)
+        self.planned = plan_runs(config)
+        self.runs = self.planned
         self.starts = plan_pretraining(config, self.runs)
+        self.left_out: dict[Run, str] = {}  # of a partial report: run -> why it is not told of
+        if config.partial:
+            self.runs, self.left_out = with_results(
+                {run: self._read_of(run) for run in self.runs},
+                config.evaluation,
+                {run: self._trained_with(run) for run in self.runs},
+            )
+            self.starts = plan_pretraining(config, self.runs)
+
+    def _read_of(self, run: Run) -> list[str]:
+        """Files of its data set and of its pre-trainings that the report reads beside a run's own."""
+        of_data = [*SHARED, "folds_balance.csv", "ingest.json", "quarantine.csv"]
+        files = [*(f"results/{run.dataset}/{name}" for name in of_data), self.store(run.dataset, run.model)]
+        start = self.starts.get(run)
+        while start is not None:
+            of_run = ["encoder.safetensors", "encoder.json", "history.csv", "run.json"]
+            files += [f"{start.folder}/{name}" for name in of_run]
+            files += [f"results/pretrain/{start.corpus}/{name}" for name in ("corpus.json", "clips.csv")]
+            files += self.corpus_stores(start.corpus, self.config.pretraining[start.ssl].frontend)
+            start = self.starts.get(start)
+        return files
+
+    def _trained_with(self, run: Run) -> dict[str, Settings]:
+        """Folder -> settings: its training, and each pre-training behind it."""
+        found: dict[str, Settings] = {run.folder: self.config.models[run.model]}
+        start = self.starts.get(run)
+        while start is not None:
+            found[start.folder] = self.config.pretraining[start.ssl]
+            start = self.starts.get(start)
+        return found
 
     @property
     def datasets(self) -> list[str]:
@@ -73,6 +116,11 @@ class Plan:
         settings = self.config.datasets[dataset].model_dump(mode="json", include={"channel", "features"})
         return {**settings, "frontend": self.config.frontends[frontend].model_dump(mode="json")}
 
+    def channel(self, dataset: str) -> str | int | None:
+        """Which channel of a data set's audio is heard; None if it has no audio, only features."""
+        settings = self.config.datasets[dataset]
+        return None if settings.features else settings.channel
+
     def shards(self, dataset: str) -> list[str]:
         """The parallel parts in which a data set is read: `1-of-4` to `4-of-4`."""
         n = self.config.datasets[dataset].shards
@@ -95,6 +143,16 @@ class Plan:
     def audited_store(self, dataset: str) -> str:
         """The feature store in which near copies are looked for: any one that is planned."""
         return next(self.store(name, model) for name, model in self.pairs if name == dataset)
+
+    @property
+    def to_audit(self) -> list[str]:
+        """Data sets whose split may be audited: for a partial report those that have not been."""
+        audit = ("audit.csv", "near_copies.csv")
+        return [
+            dataset
+            for dataset in self.config.datasets
+            if not (self.config.partial and all(Path("results", dataset, name).exists() for name in audit))
+        ]
 
     def norm(self, dataset: str, model: str, fold: int | str) -> str:
         """The normalisation statistics a model uses on one fold."""
@@ -213,9 +271,19 @@ class Plan:
         """Whether each clip has exactly one class."""
         return self.config.datasets[dataset].task == "single-label"
 
+    def runs_of(self, dataset: str, model: str) -> list[Run]:
+        """All runs planned of a model on a data set."""
+        return [run for run in self.runs if (run.dataset, run.model) == (dataset, model)]
+
+    @property
+    def published(self) -> dict[str, list[dict[str, Any]]]:
+        """Figures that others have published on the data sets."""
+        datasets = {name: self.config.datasets[name] for name in self.datasets}
+        return {name: [row.model_dump() for row in settings.published] for name, settings in datasets.items()}
+
     def first_run(self, dataset: str, model: str) -> Run:
         """The first run planned of a model on a data set."""
-        return next(run for run in self.runs if (run.dataset, run.model) == (dataset, model))
+        return self.runs_of(dataset, model)[0]
 
     def first_pretraining(self, ssl: str) -> PretrainRun:
         """The first run planned of a pre-training."""
@@ -247,8 +315,12 @@ class Plan:
     def sentence(self) -> str:
         """How many runs of which kind there are."""
         lines = []
+        if self.config.partial:
+            lines = [f"{len(self.runs)} of {len(self.planned)} runs, those that have results"]
+        if self.left_out:
+            lines.append(f"left out, {len(self.left_out)}:\n  " + some(list(self.left_out.values()), between="\n  "))
         for dataset, model in self.pairs:
-            runs = [run for run in self.runs if (run.dataset, run.model) == (dataset, model)]
+            runs = self.runs_of(dataset, model)
             folds, seeds = {run.fold for run in runs}, {run.seed for run in runs}
             lines.append(f"{dataset} x {model}: {len(runs)} runs ({len(folds)} folds, {len(seeds)} seeds)")
         for ssl in sorted({run.ssl for run in self.pretrains}):

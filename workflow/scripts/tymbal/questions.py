@@ -10,7 +10,8 @@ PLACES_UNKNOWN = "places not known"
 FOUND = {
     PLACES_UNKNOWN: "The data do not tell of all clips where they were recorded, so nobody can say whether held-out "
     "clips are of new places. Give sites by the table or by `name_patterns` to know.",
-    SAME_NIGHTS: "Held-out clips are of sites and days, or nights, of which training clips are too.",
+    SAME_NIGHTS: "Some held-out clips are of the same site as training clips and of the same day, or less than half a "
+    "day apart.",
     NIGHTS_UNKNOWN: "Held-out clips are of sites of which training clips are too; not all dates are known.",
     OTHER_NIGHTS: "Held-out clips are of sites of which training clips are too, but of other days, half a day or more "
     "apart.",

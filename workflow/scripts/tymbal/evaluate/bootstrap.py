@@ -1,101 +1,83 @@
-"""Bootstrap over recordings: metrics of many samples of the recordings at once.
+"""Bootstrap over groups of clips.
 
-Clips of one recording sound alike, so it is recordings that are drawn, with all their clips (cluster bootstrap: Davison
-and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). A draw is told by how often it has each
-recording, and a clip weighs in a metric as often as its recording was drawn.
+Clips of one recording, or of one day at a site, sound alike, so it is these groups that are drawn, with all their clips
+(cluster bootstrap: Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). A draw is told by
+how often it has each group, and a clip weighs in a metric as often as its group was drawn.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 
-from tymbal.config import TargetRule
-from tymbal.evaluate.targets import binarise
-
-CELLS = 1 << 22  # draws x clips that are looked at together, so that memory does not grow with the data
+TAIL = 0.025  # of the draws, at either end: an interval of 95 %
+FEWEST = 5  # groups: samples of fewer are too alike to tell an interval, those of one are all the same
 
 
-def draw_recordings(n_recordings: int, n_draws: int, seed: int) -> np.ndarray:
-    """How often each recording is drawn.
+class Draws(NamedTuple):
+    """Samples of groups of clips.
 
     Args:
-        n_recordings: R.
+        group: number of each clip's group, [N].
+        counts: how often each group is in a sample, [1 + D, G]; the first is the sample as it is, all ones.
+    """
+
+    group: np.ndarray
+    counts: np.ndarray
+
+
+def draw_groups(n_groups: int, n_draws: int, seed: int) -> np.ndarray:
+    """How often each group is drawn.
+
+    Args:
+        n_groups: G.
         n_draws: D.
         seed: of the draws.
 
     Returns:
-        Counts [D + 1, R] int32: first the sample as it is, each recording once; then D draws of R recordings with
-        replacement.
+        Counts [1 + D, G] int32: first the sample as it is, each group once; then D draws of G groups with replacement.
     """
     rng = np.random.default_rng(seed)
-    counts = np.ones((n_draws + 1, n_recordings), dtype=np.int32)
+    counts = np.ones((1 + n_draws, n_groups), dtype=np.int32)
     for draw in counts[1:]:
-        draw[:] = np.bincount(rng.integers(n_recordings, size=n_recordings), minlength=n_recordings)
+        draw[:] = np.bincount(rng.integers(n_groups, size=n_groups), minlength=n_groups)
     return counts
 
 
-def accuracy(scores: np.ndarray, labels: np.ndarray, recording: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Share of clips whose highest score is that of their class.
+def undrawn(n_clips: int) -> Draws:
+    """The clips as they are, without a draw."""
+    return Draws(np.zeros(n_clips, dtype=np.int64), np.ones((1, 1), dtype=np.int32))
+
+
+def draws_of(draws: Draws, clips: np.ndarray) -> Draws:
+    """The same samples of some clips: as many numbers as these have groups.
 
     Args:
-        scores: [N, C].
-        labels: [N, C], one class a clip.
-        recording: number of each clip's recording, [N].
-        counts: how often each recording is drawn, [D, R].
-
-    Returns:
-        [D]; NaN for a draw without clips.
+        draws: of N clips.
+        clips: positions of n of them.
     """
-    right = scores.argmax(axis=1) == labels.argmax(axis=1)
-    n_right, n_clips = (counts @ np.bincount(recording, weights, counts.shape[1]) for weights in (right, None))
-    return _ratio(n_right, n_clips)
+    known, group = np.unique(draws.group[clips], return_inverse=True)
+    return Draws(group, draws.counts[:, known])
 
 
-def mean_average_precision(
-    scores: np.ndarray, labels: np.ndarray, target_rule: TargetRule, recording: np.ndarray, counts: np.ndarray
-) -> np.ndarray:
-    """Macro mAP as `metrics.evaluate` defines it: a class without positives in a draw is left out of that draw's mean.
+def interval(drawn: np.ndarray, n_groups: int) -> tuple[float | None, float | None, int]:
+    """The 95 % percentile interval.
+
+    Its ends are draws, not numbers between two of them, so that the interval of what rises with a figure, such as the
+    d' of an AUC, is that of the figure.
 
     Args:
-        scores: [N, C].
-        labels: soft, [N, C].
-        target_rule: which labels are positive.
-        recording: number of each clip's recording, [N].
-        counts: how often each recording is drawn, [D, R].
+        drawn: the value and then its draws, [1 + D]; NaN where undefined.
+        n_groups: of which samples were drawn, over all folds.
 
     Returns:
-        [D]; NaN for a draw in which no class has positives.
+        Low, high and the number of draws in which the figure is defined; None, None and 0 if there is none, or fewer
+        than FEWEST groups. An end that is infinite is None.
     """
-    targets, keep = binarise(labels, target_rule)
-    by_class = np.stack(
-        [
-            _average_precision(scores[kept, c], targets[kept, c], recording[kept], counts)
-            for c, kept in enumerate(keep.T)
-        ]
-    )  # [C, D]
-    defined = np.isfinite(by_class)
-    return _ratio(np.where(defined, by_class, 0).sum(axis=0), defined.sum(axis=0))
-
-
-def _average_precision(
-    scores: np.ndarray, targets: np.ndarray, recording: np.ndarray, counts: np.ndarray
-) -> np.ndarray:
-    """Weighted average precision of one class, [D]: the mean over positives of the precision at their score."""
-    order = np.argsort(-scores, kind="stable")
-    falling = -scores[order]
-    positive = np.flatnonzero(targets[order])  # ranks of the P positives
-    last = np.searchsorted(falling, falling[positive], side="right") - 1  # of the clips with the same score
-    last_positive = np.searchsorted(positive, last, side="right") - 1
-    values = np.empty(len(counts))
-    step = max(1, CELLS // max(1, len(order)))
-    for begin in range(0, len(counts), step):
-        weight = np.take(counts[begin : begin + step], recording[order], axis=1)  # [d, N]
-        n_positive = np.cumsum(weight[:, positive], axis=1)  # [d, P]
-        n_found = np.cumsum(weight, axis=1, dtype=np.int32)[:, last]
-        precision = _ratio(n_positive[:, last_positive], n_found, empty=0.0)
-        values[begin : begin + step] = _ratio(
-            (weight[:, positive] * precision).sum(axis=1), weight[:, positive].sum(axis=1)
-        )
-    return values
-
-
-def _ratio(a: np.ndarray, b: np.ndarray, empty: float = np.nan) -> np.ndarray:
-    return np.divide(a, b, out=np.full(np.shape(a), empty), where=b > 0)
+    if n_groups < FEWEST:
+        return None, None, 0
+    defined = np.sort(drawn[1:][~np.isnan(drawn[1:])])
+    if not len(defined):
+        return None, None, 0
+    outside = int(TAIL * (len(defined) - 1))
+    low, high = (float(end) if np.isfinite(end) else None for end in (defined[outside], defined[-1 - outside]))
+    return low, high, len(defined)

@@ -1,21 +1,23 @@
-"""Metrics of scores against soft labels, with one rule for what cannot be evaluated.
+"""Metrics of scores against soft labels.
 
-A class without positives has no average precision and no recall; without negatives no ROC AUC either. Such a value is
-None with a note, never 0, and is left out of means; the number of classes behind a mean stands beside it.
+A class without positives has no average precision and no recall; without negatives no ROC AUC either. Every metric is
+computed for many weightings of the clips at once: the first, in which all weigh 1, gives the value, the others are
+draws of a bootstrap.
 """
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
 
 from tymbal.config import TargetRule
 from tymbal.errors import InputError
+from tymbal.evaluate.bootstrap import Draws, undrawn
+from tymbal.evaluate.rows import NO_CLIPS, NO_POSITIVES, MetricRow, Rows, measured, unbounded
 from tymbal.evaluate.targets import binarise
+from tymbal.evaluate.weighted import calibration_error, label_ranking, ranking, ratio, totals
 
 # Names in the history of a training, of rows with no class.
 HEADLINE = {
@@ -26,40 +28,10 @@ HEADLINE = {
     "recall": "recall_macro",
     "accuracy": "accuracy",
 }
-NO_POSITIVES = "not evaluable (0 positives)"
+FIXED, CHOSEN = "fixed", "chosen"  # thresholds: those of the configuration, and those chosen on validation clips
 NO_NEGATIVES = "not evaluable (0 negatives)"
-
-
-@dataclass(frozen=True)
-class MetricRow:
-    """One figure.
-
-    Args:
-        metric: its name.
-        class_name: the class, or "" for a figure over classes.
-        value: None where it is undefined; `note` says why.
-        n_pos: positive clips behind it, summed over classes.
-        n_classes: classes behind it.
-        note: "" if there is nothing to say.
-    """
-
-    metric: str
-    class_name: str
-    value: float | None
-    n_pos: int
-    n_classes: int
-    note: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """As `metrics.json` has it."""
-        return {
-            "metric": self.metric,
-            "class": self.class_name,
-            "value": self.value,
-            "n_pos": self.n_pos,
-            "n_classes": self.n_classes,
-            "note": self.note,
-        }
+NO_INTERVAL = "no interval: too high in few clips, and more so in draws of them"
+LOWEST_LOG = -100.0  # of a probability of 0, as in torch's binary_cross_entropy
 
 
 def evaluate(
@@ -67,8 +39,11 @@ def evaluate(
     soft_labels: np.ndarray,
     classes: Sequence[str],
     target_rule: TargetRule,
-    threshold: float,
+    thresholds: Mapping[str, ArrayLike],
     single_label: bool,
+    *,
+    calibrated: np.ndarray | None = None,
+    draws: Draws | None = None,
 ) -> list[MetricRow]:
     """All metrics of a set of clips.
 
@@ -76,14 +51,46 @@ def evaluate(
         scores: [N, C] probabilities.
         soft_labels: [N, C] weights in [0, 1].
         classes: C names.
-        target_rule: which weights are positive.
-        threshold: where precision and recall are told; a score at the threshold is a detection.
+        target_rule: which weights are positive; a cell that it leaves out counts in the soft metrics only.
+        thresholds: `fixed` or `chosen` -> one threshold, or [C]; a score at the threshold is a detection.
         single_label: each clip has exactly one class; accuracy is then told.
+        calibrated: [N, C] calibrated probabilities, for the metrics of probabilities.
+        draws: samples of the groups of the N clips, for intervals.
 
     Returns:
-        AP, AUC, dprime, precision, recall and prevalence of each class; then figures over classes: `mAP_macro`,
-        `mAP_micro` (all cells as one class), `AUC_macro`, `dprime_of_mean_AUC` (as in AST and SSAST: of the mean,
-        not the mean of the classes'), `precision_macro`, `recall_macro` and, for single labels, `accuracy`.
+        First of each class: `AP`, `AUC`, `dprime`, `prevalence` (the chance level of AP), `Brier` (mean squared error
+        of the scores) and, at each of the thresholds, `precision`, `recall` and `F1`.
+        Then over classes: `mAP_macro`, `prevalence_macro` (its chance level: the mean over the same classes, which
+        in a draw are those of the value: a class that a draw lacks has a prevalence of 0 there),
+        `mAP_micro` (all cells as one class), `AUC_macro`, `dprime_of_mean_AUC` (as in
+        AST and SSAST: of the mean, not the mean of the classes'), `lwlrap`; at each of the thresholds
+        `precision_macro`, `recall_macro`, `F1_macro` and `F1_micro`; for single labels `accuracy` and
+        `balanced_accuracy` (mean over classes of the share of its clips that are found).
+        Of the scores, and with the ending `_calibrated`: `Brier` and `ECE` (expected calibration error, ten bins of
+        equal mass) over all cells; `soft_Brier` and `soft_BCE` (binary cross-entropy) against the soft labels.
+
+    Raises:
+        InputError: scores are not finite.
+    """
+    check_finite(scores)
+    clips = _Clips(np.asarray(scores, dtype=float), soft_labels, tuple(classes), target_rule, draws)
+    rows = _ranking_rows(clips)
+    for name, threshold in thresholds.items():
+        rows += _detection_rows(clips, name, np.broadcast_to(np.asarray(threshold, dtype=float), len(classes)))
+    rows += _accuracy_rows(clips) if single_label else []
+    prevalence = ratio(clips.n_pos, clips.n_kept)
+    rows += clips.rows.by_class("prevalence", prevalence)
+    rows.append(clips.rows.mean("prevalence_macro", np.where(clips.n_pos[0] > 0, prevalence, np.nan)))
+    rows += clips.rows.by_class("Brier", ratio(totals(clips.squared_errors(clips.scores), clips.draws), clips.n_kept))
+    rows += _probability_rows(clips, clips.scores, "")
+    if calibrated is not None:
+        rows += _probability_rows(clips, np.asarray(calibrated, dtype=float), "_calibrated")
+    place = {name: c for c, name in enumerate(classes)}
+    return sorted(rows, key=lambda row: place.get(row.class_name, len(place)))
+
+
+def check_finite(scores: np.ndarray) -> None:
+    """Refuse scores [N, C] of a model whose weights have diverged.
 
     Raises:
         InputError: scores are not finite.
@@ -94,84 +101,130 @@ def evaluate(
             f"{bad} of {len(scores)} clips have scores that are not finite: the model's weights have diverged. "
             "Lower train.optimizer.lr or set train.precision to fp32, and train again."
         )
-    targets, keep = binarise(soft_labels, target_rule)
-    rows: list[MetricRow] = []
-    for c, name in enumerate(classes):
-        rows += _class_rows(scores[keep[:, c], c], targets[keep[:, c], c], name, threshold)
-
-    n_pos = int(targets.sum())
-    rows.append(_mean(rows, "AP", "mAP_macro"))
-    micro = average_precision(scores[keep], targets[keep])
-    rows.append(MetricRow("mAP_micro", "", micro, n_pos, len(classes), "" if n_pos else NO_POSITIVES))
-    auc = _mean(rows, "AUC", "AUC_macro")
-    rows += [auc, _dprime_row(auc, "dprime_of_mean_AUC")]
-    rows += [_mean(rows, "precision", "precision_macro"), _mean(rows, "recall", "recall_macro")]
-    if single_label:
-        right = scores.argmax(axis=1) == soft_labels.argmax(axis=1)
-        rows.append(MetricRow("accuracy", "", float(right.mean()), n_pos, len(classes)))
-    return rows
 
 
-def headline(rows: Sequence[MetricRow]) -> dict[str, float | None]:
+def headline(rows: Iterable[MetricRow]) -> dict[str, float | None]:
     """The figures over classes that a training shows for every epoch; None where undefined."""
-    values = {row.metric: row.value for row in rows if not row.class_name}
+    values = {row.metric: row.value for row in rows if not row.class_name and row.thresholds in ("", FIXED)}
     return {name: values.get(metric) for name, metric in HEADLINE.items()}
 
 
-def average_precision(scores: np.ndarray, targets: np.ndarray) -> float | None:
-    """Step-wise average precision, sum of (R_k - R_{k-1}) P_k over distinct scores; None without positives.
-
-    Args:
-        scores: [N].
-        targets: [N] bool.
-    """
-    return float(average_precision_score(targets, scores)) if targets.any() else None
+def dprime(auc: np.ndarray) -> np.ndarray:
+    """Sensitivity index sqrt(2) * PhiInverse(AUC); infinite at AUC 0 and 1."""
+    return np.sqrt(2) * ndtri(auc)
 
 
-def roc_auc(scores: np.ndarray, targets: np.ndarray) -> float | None:
-    """Area under the ROC curve, ties counted half; None without positives or without negatives."""
-    return float(roc_auc_score(targets, scores)) if targets.any() and not targets.all() else None
+class _Clips:
+    """What the metrics are made of."""
+
+    def __init__(
+        self, scores: np.ndarray, soft: np.ndarray, classes: tuple[str, ...], rule: TargetRule, draws: Draws | None
+    ) -> None:
+        self.scores, self.soft = scores, soft  # [N, C]
+        self.targets, self.keep = binarise(soft, rule)
+        self.draws = draws or undrawn(len(scores))
+        self.n_pos, self.n_kept = totals(self.targets, self.draws), totals(self.keep, self.draws)  # [1 + D, C]
+        self.cells = Draws(np.broadcast_to(self.draws.group[:, None], soft.shape)[self.keep], self.draws.counts)
+        n_groups = None if draws is None else len(np.unique(draws.group))
+        self.rows = Rows(classes, self.n_pos[0], self.n_kept[0], len(scores), n_groups)
+
+    def squared_errors(self, probabilities: np.ndarray) -> np.ndarray:
+        """[N, C]; 0 where a cell is left out."""
+        return np.where(self.keep, (probabilities - self.targets) ** 2, 0)
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Weighted mean over clips of values [N], [1 + D]."""
+        both = totals(np.stack([values, np.ones(len(values))], axis=1), self.draws)
+        return ratio(both[:, 0], both[:, 1])
 
 
-def dprime(auc: float) -> float | None:
-    """Sensitivity index sqrt(2) * PhiInverse(AUC); None where it is infinite, at AUC 0 and 1."""
-    return math.sqrt(2) * NormalDist().inv_cdf(auc) if 0 < auc < 1 else None
+def _ranking_rows(clips: _Clips) -> list[MetricRow]:
+    ap, auc = np.empty((2, *clips.n_pos.shape))
+    for c, kept in enumerate(clips.keep.T):
+        draws = clips.draws._replace(group=clips.draws.group[kept])
+        ap[:, c], auc[:, c] = ranking(clips.scores[kept, c], clips.targets[kept, c], draws)
+    micro, _ = ranking(clips.scores[clips.keep], clips.targets[clips.keep], clips.cells)
+    precision = label_ranking(clips.scores, clips.targets, clips.keep)
+    lwlrap = ratio(totals(precision[:, None], clips.draws)[:, 0], clips.n_pos.sum(axis=1))
 
-
-def _class_rows(scores: np.ndarray, targets: np.ndarray, name: str, threshold: float) -> list[MetricRow]:
-    n, n_pos = len(targets), int(targets.sum())
-    detected = scores >= threshold
-    hits = int((detected & targets).sum())
-
-    def row(metric: str, value: float | None, why_not: str) -> MetricRow:
-        note = "" if value is not None else why_not if n_pos else NO_POSITIVES
-        return MetricRow(metric, name, value, n_pos, int(value is not None), note)
-
-    auc = row("AUC", roc_auc(scores, targets), NO_NEGATIVES)
-    precision = hits / int(detected.sum()) if n_pos and detected.any() else None
+    rows = clips.rows
+    mean_auc = rows.mean("AUC_macro", auc)
+    of_mean = measured(dprime(mean_auc.drawn), rows.n_groups)
+    note = "; ".join(filter(None, [mean_auc.note, unbounded(of_mean)]))
+    if mean_auc.value is not None and of_mean["value"] is None:
+        note = _infinite(mean_auc.value)
     return [
-        row("AP", average_precision(scores, targets), NO_POSITIVES),
-        auc,
-        _dprime_row(auc, "dprime"),
-        row("precision", precision, f"no score reaches {threshold:g}"),
-        row("recall", hits / n_pos if n_pos else None, NO_POSITIVES),
-        MetricRow("prevalence", name, n_pos / n if n else None, n_pos, 1, "" if n else "no clips"),
+        *rows.by_class("AP", ap),
+        *rows.by_class("AUC", auc, [NO_NEGATIVES] * len(rows.classes)),
+        *rows.by_class("dprime", dprime(auc), [_infinite(v) if np.isfinite(v) else NO_NEGATIVES for v in auc[0]]),
+        rows.mean("mAP_macro", ap),
+        rows.overall("mAP_micro", micro, _unless_defined(micro, NO_POSITIVES)),
+        mean_auc,
+        replace(mean_auc, metric="dprime_of_mean_AUC", note=note, **of_mean),
+        rows.overall("lwlrap", lwlrap, _unless_defined(lwlrap, NO_POSITIVES)),
     ]
 
 
-def _dprime_row(auc: MetricRow, metric: str) -> MetricRow:
-    if auc.value is None:
-        return MetricRow(metric, auc.class_name, None, auc.n_pos, 0, auc.note)
-    value = dprime(auc.value)
-    note = "" if value is not None else f"infinite (AUC is {auc.value:g})"
-    return MetricRow(metric, auc.class_name, value, auc.n_pos, auc.n_classes, note)
+def _detection_rows(clips: _Clips, name: str, threshold: np.ndarray) -> list[MetricRow]:
+    """Of detections at thresholds [C]."""
+    detected = (clips.scores >= threshold) & clips.keep
+    n_hits, n_detected = totals(detected & clips.targets, clips.draws), totals(detected, clips.draws)
+    positive = clips.n_pos > 0
+    precision = np.where(positive, ratio(n_hits, n_detected), np.nan)
+    recall = ratio(n_hits, clips.n_pos)
+    f1 = np.where(positive, ratio(2 * n_hits, n_detected + clips.n_pos), np.nan)
+    n_all = [n.sum(axis=1) for n in (n_hits, n_detected, clips.n_pos)]
+    micro = np.where(n_all[2] > 0, ratio(2 * n_all[0], n_all[1] + n_all[2]), np.nan)
+    rows = clips.rows
+    return [
+        *rows.by_class("precision", precision, [f"no score reaches {t:g}" for t in threshold], name),
+        *rows.by_class("recall", recall, thresholds=name),
+        *rows.by_class("F1", f1, thresholds=name),
+        rows.mean("precision_macro", precision, name),
+        rows.mean("recall_macro", recall, name),
+        rows.mean("F1_macro", f1, name),
+        rows.overall("F1_micro", micro, _unless_defined(micro, NO_POSITIVES), name),
+    ]
 
 
-def _mean(rows: Sequence[MetricRow], metric: str, name: str) -> MetricRow:
-    """Mean over the classes in which a metric is defined."""
-    per_class = [row for row in rows if row.metric == metric and row.class_name]
-    defined = [row for row in per_class if row.value is not None]
-    without = [row.class_name for row in per_class if row.value is None]
-    note = f"without {', '.join(without)}" if without else ""
-    value = float(np.mean([row.value for row in defined])) if defined else None
-    return MetricRow(name, "", value, sum(row.n_pos for row in defined), len(defined), note)
+def _accuracy_rows(clips: _Clips) -> list[MetricRow]:
+    """Of the class with the highest score, for clips whose class counts."""
+    found = clips.targets & (clips.scores.argmax(axis=1)[:, None] == np.arange(len(clips.rows.classes)))
+    n_found = totals(found, clips.draws)
+    accuracy = ratio(n_found.sum(axis=1), clips.n_pos.sum(axis=1))
+    return [
+        clips.rows.overall("accuracy", accuracy, _unless_defined(accuracy, NO_POSITIVES)),
+        clips.rows.mean("balanced_accuracy", ratio(n_found, clips.n_pos)),
+    ]
+
+
+def _probability_rows(clips: _Clips, probabilities: np.ndarray, ending: str) -> list[MetricRow]:
+    errors = totals(clips.squared_errors(probabilities).sum(axis=1, keepdims=True), clips.draws)[:, 0]
+    brier = ratio(errors, clips.n_kept.sum(axis=1))
+    ece = np.full(len(brier), np.nan)
+    ece[0] = calibration_error(probabilities[clips.keep], clips.targets[clips.keep])
+    soft_brier = clips.mean(((probabilities - clips.soft) ** 2).mean(axis=1))
+    with np.errstate(divide="ignore"):
+        logs = np.log(probabilities), np.log1p(-probabilities)
+    positive, negative = (np.maximum(log, LOWEST_LOG) for log in logs)
+    soft_bce = clips.mean(-(clips.soft * positive + (1 - clips.soft) * negative).mean(axis=1))
+    n_bounded = int(((logs[0] < LOWEST_LOG) & (clips.soft > 0) | (logs[1] < LOWEST_LOG) & (clips.soft < 1)).sum())
+    bounded = f"{n_bounded} scores are 0 or 1 against their label, which counts as a logarithm of {LOWEST_LOG:g}"
+    figures = {
+        "Brier": (brier, ""),
+        "ECE": (ece, NO_INTERVAL if len(ece) > 1 else ""),
+        "soft_Brier": (soft_brier, ""),
+        "soft_BCE": (soft_bce, bounded if n_bounded else ""),
+    }
+    return [
+        clips.rows.overall(metric + ending, drawn, _unless_defined(drawn, NO_CLIPS) or note)
+        for metric, (drawn, note) in figures.items()
+    ]
+
+
+def _infinite(auc: float) -> str:
+    return f"infinite (AUC is {auc:g})"
+
+
+def _unless_defined(drawn: np.ndarray, why_not: str) -> str:
+    return why_not if np.isnan(drawn[0]) else ""

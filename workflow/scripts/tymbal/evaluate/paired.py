@@ -1,6 +1,6 @@
-"""Is one model better than another? Differences on the same test clips, with intervals over recordings."""
+"""Is one model better than another? Differences on the same test clips, with intervals over groups of clips."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
@@ -8,104 +8,87 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tymbal.config import TargetRule
-from tymbal.errors import InputError
-from tymbal.evaluate.bootstrap import accuracy, draw_recordings, mean_average_precision
-from tymbal.evaluate.predictions import read_predictions
-from tymbal.groups import recording_names
+from tymbal.evaluate.bootstrap import interval
+from tymbal.evaluate.draws import Key, Sample, check_samples, read_drawn
 from tymbal.runs import Run
-from tymbal.seeds import derive
 
-N_DRAWS = 1000
-TAILS = (0.025, 0.975)  # of the draws: an interval of 95 %
-COLUMNS = ["dataset", "model_a", "model_b", "metric", "n_runs", "n_recordings", "mean_a", "mean_b", "difference"]
-COLUMNS += ["low", "high", "draws"]
+# Metrics compared, with their thresholds: of all test clips, on clips.
+COMPARED = [("mAP_macro", ""), ("AUC_macro", ""), ("lwlrap", ""), ("F1_macro", "chosen"), ("accuracy", "")]
+COMPARED += [("Brier_calibrated", "")]
+COLUMNS = ["dataset", "model_a", "model_b", "metric", "thresholds", "n_folds", "n_runs_a", "n_runs_b", "n_groups"]
+COLUMNS += ["mean_a", "mean_b", "difference", "low", "high", "draws"]
 
-
-class Part(NamedTuple):
-    """A run among those of one model on one data set."""
-
-    seed: int
-    fold: int
+Told = tuple[str, str]  # a metric and its thresholds
 
 
 class Scored(NamedTuple):
-    """A run's test clips, and each metric of them [1 + draws]: of all of them as they are, then of the draws."""
+    """A run, as far as it is compared: figure -> its value and draws, [1 + D]."""
 
-    clip_ids: list[str]
-    n_recordings: int
-    metrics: dict[str, np.ndarray]
+    figures: dict[Told, np.ndarray]
+    sample: Sample
 
 
-def compare(
-    runs: Sequence[tuple[Run, Path]], single_label: Mapping[str, bool], target_rule: TargetRule
-) -> pd.DataFrame:
-    """Compare every two models of a data set in the runs (fold and seed) that both have.
+def compare(runs: Sequence[tuple[Run, Path]]) -> pd.DataFrame:
+    """Compare every two models of a data set on the test parts (folds) in which both have runs.
 
-    A metric is the mean over these runs of what `metrics.evaluate` makes of each, as models are told of one by one.
-    In a draw, recordings are drawn within the test part of each fold, the same ones for both models and all seeds,
-    which takes out how hard they are; what another training would give is in the interval only as far as seeds and
-    folds were averaged.
+    In each of these folds a model has its mean over its own seeds, whichever they are, and its figure is the mean over
+    the folds. The draws are those of `intervals.py`, the same ones for both models and all seeds, which takes out how
+    hard the drawn clips are; what another training would give is in the interval only as far as seeds and folds were
+    averaged.
 
     Args:
-        runs: each run and its folder, with predictions.csv.
-        single_label: data set -> whether accuracy is defined.
-        target_rule: which labels are positive.
+        runs: each run and its folder, with draws.npz.
 
     Returns:
-        `dataset, model_a, model_b, metric, n_runs, n_recordings, mean_a, mean_b, difference, low, high, draws`, a row
-        a metric (`accuracy`, `mAP`); `difference` is what model_b has more than model_a, the model named first in
-        `runs`; `low` and `high` are the bootstrap percentiles of it, and `draws` how many draws they are of, which
-        are those in which the metric is defined in a run.
+        `dataset, model_a, model_b, metric, thresholds, n_folds, n_runs_a, n_runs_b, n_groups, mean_a, mean_b,
+        difference, low, high, draws`, a row a metric; `n_folds` that both have, and the runs of each and the groups in
+        these; `difference` is what model_b has more than model_a, the model named first in `runs`; `low` and `high`
+        are the bootstrap percentiles of it, and `draws` how many draws they are of, which are those in which the metric
+        is defined in a run. Models without a common fold have rows with 0 folds and no figures.
 
     Raises:
-        InputError: two models were scored on different clips in what should be the same run.
+        InputError: runs of a fold were scored on different clips, or drawn otherwise.
     """
-    rows = []
+    scored = {run: _scored(folder / "draws.npz") for run, folder in runs}
+    check_samples({run: each.sample for run, each in scored.items()})
+    rows: list[tuple[object, ...]] = []
     for dataset in dict.fromkeys(run.dataset for run, _ in runs):
-        models: dict[str, dict[Part, Scored]] = {}
-        for run, folder in runs:
+        models: dict[str, dict[int, list[Scored]]] = {}
+        for run, each in scored.items():
             if run.dataset == dataset:
-                scored = _score(run, folder, single_label[dataset], target_rule)
-                models.setdefault(run.model, {})[Part(run.seed, run.fold)] = scored
-        rows += [(dataset, *row) for row in _rows(dataset, models)]
+                models.setdefault(run.model, {}).setdefault(run.fold, []).append(each)
+        for a, b in combinations(models, 2):
+            rows += [(dataset, a, b, *row) for row in _rows(models[a], models[b])]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _score(run: Run, folder: Path, single_label: bool, target_rule: TargetRule) -> Scored:
-    clips = read_predictions(folder / "predictions.csv")
-    names = recording_names(pd.DataFrame({"recording": clips.recordings, "site": clips.sites}))
-    recording, known = pd.factorize(names, sort=True)  # the same numbers for every model
-    counts = draw_recordings(len(known), N_DRAWS, derive(0, "paired", run.dataset, run.fold))
-    metrics = {"accuracy": accuracy(clips.scores, clips.labels, recording, counts)} if single_label else {}
-    metrics["mAP"] = mean_average_precision(clips.scores, clips.labels, target_rule, recording, counts)
-    return Scored(clips.clip_ids, len(known), metrics)
+def _scored(path: Path) -> Scored:
+    """What is compared of a run, as far as it has it, and nothing else: to hold those of many runs."""
+    drawn = read_drawn(path)
+    row = {key: i for i, key in enumerate(drawn.keys)}
+    keys = {(metric, thresholds): Key(metric, "", thresholds, "clip", "", "") for metric, thresholds in COMPARED}
+    figures = {told: drawn.figures[row[key]].astype(float) for told, key in keys.items() if key in row}
+    return Scored(figures, drawn.sample)
 
 
-def _rows(dataset: str, models: Mapping[str, Mapping[Part, Scored]]) -> list[tuple[object, ...]]:
-    rows: list[tuple[object, ...]] = []
-    for a, b in combinations(models, 2):
-        shared = sorted(models[a].keys() & models[b].keys())
-        if not shared:
-            continue
-        of_a, of_b = ([models[model][part] for part in shared] for model in (a, b))
-        for part, one, other in zip(shared, of_a, of_b, strict=True):
-            if one.clip_ids != other.clip_ids:
-                raise InputError(
-                    f"predictions of {a} and {b} on {dataset}, fold {part.fold}, seed {part.seed}, are of different "
-                    "clips: one of the two is of an older split. Delete both files predictions.csv and run again."
-                )
-        n_recordings = sum({part.fold: run.n_recordings for part, run in zip(shared, of_a, strict=True)}.values())
-        for metric in of_a[0].metrics:
-            means = [_mean(np.stack([run.metrics[metric] for run in of_model])) for of_model in (of_a, of_b)]
-            differences = means[1] - means[0]
-            draws = differences[1:][np.isfinite(differences[1:])]
-            low, high = np.quantile(draws, TAILS) if len(draws) else (np.nan, np.nan)
-            sample = (means[0][0], means[1][0], differences[0], low, high)
-            rows.append((a, b, metric, len(shared), n_recordings, *sample, len(draws)))
-    return rows
+def _rows(a: Mapping[int, list[Scored]], b: Mapping[int, list[Scored]]) -> Iterator[tuple[object, ...]]:
+    """Of two models, fold -> runs."""
+    folds = sorted(a.keys() & b.keys())
+    n_runs = [sum(len(model[fold]) for fold in folds) for model in (a, b)]
+    n_groups = sum(len(set(a[fold][0].sample.groups)) for fold in folds)
+    every = [run for model in (a, b) for of_fold in model.values() for run in of_fold]
+    for told in COMPARED:
+        if all(told in run.figures for run in every):
+            size = every[0].figures[told].size
+            means = [
+                _mean([_mean([run.figures[told] for run in model[fold]], size) for fold in folds], size)
+                for model in (a, b)
+            ]
+            difference = means[1] - means[0]
+            ends = interval(difference, n_groups)
+            yield *told, len(folds), *n_runs, n_groups, means[0][0], means[1][0], difference[0], *ends
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over runs [runs, 1 + draws] of those in which it is defined, which are the same for all models."""
-    return pd.DataFrame(values).mean().to_numpy()
+def _mean(drawn: Sequence[np.ndarray], size: int) -> np.ndarray:
+    """Mean of values and draws, [size] each, of those in which it is defined, which are the same for all models."""
+    return pd.DataFrame(np.reshape(drawn, (-1, size))).mean().to_numpy()

@@ -1,20 +1,21 @@
-"""Predictions of test clips, as every later stage reads them."""
+"""Predictions of validation or test clips, as every later stage reads them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from tymbal.ingest.manifest import class_names, labels
-from tymbal.tables import read_csv
+from tymbal.ingest.manifest import LABEL, class_names, labels
+from tymbal.tables import read_csv, write_csv
 
 SCORE = "score:"
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Scores and truth of N test clips.
+    """Scores and truth of N clips.
 
     Args:
         clip_ids: N.
@@ -47,6 +48,14 @@ def read_predictions(path: Path) -> Predictions:
     )
 
 
+def write_predictions(clips: Predictions, path: Path) -> None:
+    """Write `predictions.csv`; scores and labels are read back as they were."""
+    table = pd.DataFrame({"clip_id": clips.clip_ids, "recording": clips.recordings, "site": clips.sites})
+    scores = pd.DataFrame(clips.scores, columns=[SCORE + name for name in clips.classes])
+    truth = pd.DataFrame(clips.labels, columns=[LABEL + name for name in clips.classes])
+    write_csv(pd.concat([table, scores, truth], axis=1), path)  # float32 is told in as few digits as it takes
+
+
 def pool(parts: Sequence[Predictions]) -> Predictions:
     """The test clips of several runs of one data set, one after another."""
     return Predictions(
@@ -57,3 +66,31 @@ def pool(parts: Sequence[Predictions]) -> Predictions:
         scores=np.concatenate([part.scores for part in parts]),
         labels=np.concatenate([part.labels for part in parts]),
     )
+
+
+def average(parts: Sequence[Predictions]) -> tuple[Predictions, np.ndarray]:
+    """The test clips of several runs of one data set, each once, sorted.
+
+    Args:
+        parts: of all folds and seeds of one model.
+
+    Returns:
+        The mean scores of the runs in which a clip is a test clip, and how many these are, [N].
+    """
+    pooled = pool(parts)
+    clip, ids = pd.factorize(np.array(pooled.clip_ids, dtype=object), sort=True)
+    n_runs = np.bincount(clip)
+    scores = np.zeros((len(ids), len(pooled.classes)))
+    ends = np.cumsum([len(part.clip_ids) for part in parts])
+    for part, rows in zip(parts, np.split(clip, ends[:-1]), strict=True):  # a clip is at most once in a part
+        scores[rows] += part.scores
+    first = np.unique(clip, return_index=True)[1]
+    clips = Predictions(
+        clip_ids=list(ids),
+        recordings=[pooled.recordings[i] for i in first],
+        sites=[pooled.sites[i] for i in first],
+        classes=pooled.classes,
+        scores=scores / n_runs[:, None],
+        labels=pooled.labels[first],
+    )
+    return clips, n_runs

@@ -1,91 +1,121 @@
-"""The test part of a fold, scored once: a prediction for every clip, and the metrics made from them."""
+"""The test part of a fold, scored once: a prediction for every clip, and the figures made from them.
+
+Thresholds and calibration come as they were fitted on validation clips; nothing is chosen here.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas as pd
+import numpy as np
 import torch
 
 from tymbal.config import Evaluation
-from tymbal.evaluate.metrics import evaluate
-from tymbal.evaluate.predictions import SCORE
+from tymbal.evaluate.calibration import read_calibration
+from tymbal.evaluate.draws import Drawn, Key, Sample, draw, write_drawn
+from tymbal.evaluate.measure import measure
+from tymbal.evaluate.metrics import check_finite
+from tymbal.evaluate.predicting import Inputs, predict_part
+from tymbal.evaluate.predictions import Predictions, write_predictions
+from tymbal.evaluate.rows import MetricRow
+from tymbal.evaluate.slices import Clips, slices
+from tymbal.evaluate.thresholds import read_thresholds
 from tymbal.files import write_json
-from tymbal.folds import clip_ids, read_folds
-from tymbal.inference import predict, scores
-from tymbal.ingest.manifest import LABEL, class_names, labels, read_manifest
-from tymbal.models.build import load_model
-from tymbal.models.card import check_classes
+from tymbal.finished import digests
+from tymbal.groups import group_names
 from tymbal.runs import Run
-from tymbal.store import FeatureStore
-from tymbal.tables import write_csv
-from tymbal.train.data import ClipSet, check_lengths
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Files an evaluation reads."""
+class Outputs:
+    """Files an evaluation writes."""
 
-    model: Path
-    card: Path
-    manifest: Path
-    folds: Path
-    store: Path  # folder
+    predictions: Path  # CSV, a row a test clip
+    metrics: Path  # JSON
+    draws: Path  # NPZ, see `draws.py`
 
 
 def score_test(
     inputs: Inputs,
-    predictions: Path,
-    metrics: Path,
+    thresholds: Path,
+    calibration: Path,
+    record: Path,
+    outputs: Outputs,
     run: Run,
     evaluation: Evaluation,
     single_label: bool,
+    label_percent: int,
     device: torch.device,
 ) -> None:
-    """Predict the test clips of the run's fold and write predictions and metrics.
+    """Predict the test clips of the run's fold and write predictions, metrics and draws.
 
     Args:
         inputs: model, clips and features.
-        predictions: CSV to write, a row a clip: scores in [0, 1] and soft labels.
-        metrics: JSON to write.
+        thresholds: JSON, chosen on validation clips.
+        calibration: JSON, fitted on validation clips.
+        record: `run.json` of the training.
+        outputs: what to write.
         run: data set, model, fold and seed.
-        evaluation: target rule and threshold.
+        evaluation: all settings, those that thresholds and calibration were made with among them.
         single_label: whether accuracy is defined.
+        label_percent: how much of the training part the model was trained on.
         device: where to compute; always in float32.
 
     Raises:
-        InputError: the model was made with other classes or other features, or clips are too long for it.
+        InputError: the model was made with other classes or other features, clips are too long for it, its scores
+            are not finite, clips lack what names their group, or a recording is in several groups.
     """
-    model, card = load_model(inputs.model, inputs.card)
-    manifest = read_manifest(inputs.manifest)
-    classes = class_names(manifest)
-    check_classes(card, classes)
-    store = FeatureStore(inputs.store, expected=card.frontend)
-    ids = clip_ids(read_folds(inputs.folds), run.fold, "test")
-    rows = manifest.set_index("clip_id").loc[ids].reset_index()
-    truth = labels(rows)
-    n_frames, _ = model.input_shape
-    check_lengths(store, ids, n_frames, card.long_clips)
-    clips = ClipSet(store, tuple(ids), truth, n_frames, card.scale, device)
-    score = scores(predict(model.to(device), clips, 16, None, "test clips"), card.loss)
+    made_from = digests([thresholds, calibration, record, inputs.manifest, inputs.folds])
+    test = predict_part(inputs, run.fold, "test", device, label_percent)
+    clips = test.predictions
+    check_finite(clips.scores)
+    write_predictions(clips, outputs.predictions)
 
-    table = pd.concat(
-        [
-            rows[["clip_id", "recording", "site"]],
-            pd.DataFrame(score, columns=[f"{SCORE}{name}" for name in classes]),
-            rows[[f"{LABEL}{name}" for name in classes]],
-        ],
-        axis=1,
+    def mean_log_mel() -> np.ndarray:
+        return np.array([test.store.frames(clip_id).mean(dtype=np.float32) for clip_id in clips.clip_ids])
+
+    levels = slices(Clips(test.rows, clips.labels, mean_log_mel, test.known_sites), evaluation.slices)
+    groups = group_names(test.rows, evaluation.bootstrap.group, "evaluation.bootstrap.group").tolist()
+    chosen = read_thresholds(thresholds, clips.classes)
+    rows = measure(
+        clips,
+        read_calibration(calibration).apply(clips.scores),
+        {"fixed": evaluation.threshold, "chosen": np.array([chosen[name].threshold for name in clips.classes])},
+        evaluation.target_rule,
+        single_label,
+        draw(groups, evaluation.bootstrap.draws, run.dataset, run.fold, "test"),
+        levels,
     )
-    write_csv(table, predictions, float_format="%.9g")
-    results = evaluate(score, truth, classes, evaluation.target_rule, evaluation.threshold, single_label)
-    write_json(
-        metrics,
-        {
-            **run._asdict(),
-            "part": "test",
-            **evaluation.model_dump(),
-            "n_clips": len(ids),
-            "n_recordings": int(rows["recording"].nunique()),
-            "rows": [row.to_json() for row in results],
-        },
-    )
+    write_results(rows, clips, groups, run, evaluation, made_from, outputs)
+
+
+def write_results(
+    rows: list[MetricRow],
+    clips: Predictions,
+    groups: list[str],
+    run: Run,
+    evaluation: Evaluation,
+    made_from: dict[str, str],
+    outputs: Outputs,
+) -> None:
+    """Write metrics and draws.
+
+    Args:
+        rows: with their drawn values.
+        clips: of the test part, N.
+        groups: that of each clip, N names.
+        run: data set, model, fold and seed.
+        evaluation: how the rows were made.
+        made_from: digests of the files that they were made from.
+        outputs: what to write.
+    """
+    made = {"evaluation": evaluation.model_dump(mode="json"), "made_from": made_from}
+    counts = {"n_clips": len(clips.clip_ids), "n_groups": len(set(groups))}
+    told = [row.to_json() for row in rows]
+    write_json(outputs.metrics, {**run._asdict(), "part": "test", **made, **counts, "rows": told})
+    values = np.stack([row.drawn for row in rows]).astype(np.float32)
+    sample = Sample(clips.clip_ids, groups, evaluation.bootstrap.group, evaluation.bootstrap.draws)
+    write_drawn(Drawn([_key(row) for row in rows], values, sample), outputs.draws)
+
+
+def _key(row: MetricRow) -> Key:
+    return Key(row.metric, row.class_name, row.thresholds, row.unit, row.slice, row.level)

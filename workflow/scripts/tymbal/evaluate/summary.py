@@ -1,45 +1,57 @@
 """Long tables over all runs: all that figures and the report read of them.
 
-`collect` makes ten tables from the files in the folders of runs and data sets; `pick_examples` a few test clips with
-their features. Columns are described where each table is made, and in results/README.md for users.
+Columns are described where each table is made, and in results/README.md for users.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_curve
 
-from tymbal.evaluate.predictions import Predictions, pool, read_predictions
+from tymbal.config import Evaluation
+from tymbal.evaluate.draws import check_samples, read_sample
+from tymbal.evaluate.intervals import combine
+from tymbal.evaluate.pooled import CONFUSION as POOLED_CONFUSION
+from tymbal.evaluate.pooled import PR_CURVES as POOLED_PR_CURVES
+from tymbal.evaluate.pooled import pooled_tables
 from tymbal.evaluate.starts import known_of_test_clips, start_columns
-from tymbal.evaluate.tables import read_table
-from tymbal.evaluate.targets import binarise
-from tymbal.files import atomic, read_json
+from tymbal.evaluate.tables import read_table, rows_of
+from tymbal.files import read_json
+from tymbal.finished import check_current
 from tymbal.runs import Run
 
-CURVE_STEPS = 400  # a pooled precision-recall curve keeps one point per 1/400 of recall
-N_EXAMPLES = 6
-
-RUN = ["dataset", "model", "fold", "seed"]
-METRICS = [
-    *RUN,
-    "part",
-    "target_rule",
-    "threshold",
-    "metric",
-    "class",
-    "value",
-    "n_pos",
-    "n_clips",
-    "n_classes",
-    "note",
-]
-PR_CURVES = ["dataset", "model", "class", "recall", "precision", "n_pos", "n_clips", "prevalence"]
-CONFUSION = ["dataset", "model", "kind", "true_class", "predicted_class", "n", "share"]
+MODEL = ["dataset", "model"]
+RUN = [*MODEL, "fold", "seed"]
+FIGURE = ["value", "low", "high", "draws"]
+METRICS = [*RUN, "part", "target_rule", "threshold", "metric", "class", "thresholds", "unit", *FIGURE]
+METRICS += ["n_pos", "n_clips", "n_groups", "n_classes", "note"]
+INTERVALS = [*MODEL, "metric", "class", "thresholds", "unit", "n_runs", "n_folds", "n_seeds", "n_groups", *FIGURE]
+SLICES = [*MODEL, "slice", "level", "metric", *FIGURE, "n_runs", "n_clips", "n_pos", "n_groups", "n_classes"]
+THRESHOLDS = [*RUN, "class", "threshold", "low", "high", "own", "overall", "n_pos", "f1", "precision", "recall"]
+RELIABILITY = [*MODEL, "stage", "bin", "least_score", "mean_score", "most_score", "share_positive", "n", "low", "high"]
+DEPENDENCE = [*MODEL, "class_a", "class_b", "n_both", "expected_both", "error_correlation"]
+PUBLISHED = [*MODEL, "metric", "value", "source"]
+PLANNED = [*MODEL, "n_planned", "n_done"]
+PR_CURVES = [*MODEL, *POOLED_PR_CURVES]
+CONFUSION = [*MODEL, *POOLED_CONFUSION]
 RUNS = [*RUN, "best_epoch", "epochs", "n_train", "n_val", "n_test", "parameters", "device", "precision"]
-RUNS += ["peak_memory_mb", "minutes", "label_percent", "family", "init", "start", "test_clips"]
+RUNS += ["peak_memory_mb", "minutes", "gpu_kwh", "cpu_kwh", "label_percent", "family", "init", "start", "test_clips"]
+RUNS += [
+    "started",
+    "ended",
+    "code",
+    "tymbal",
+    "commit",
+    "dirty",
+    "torch",
+    "python",
+    "machine",
+    "container",
+    "slurm_job",
+    "settings",
+]
 INGEST = ["dataset", "kind", "what", "told"]
 PER_DATASET = {
     "balance": "folds_balance.csv",
@@ -47,84 +59,97 @@ PER_DATASET = {
     "near_copies": "near_copies.csv",
     "quarantine": "quarantine.csv",
 }
+PER_MODEL = {
+    "intervals": INTERVALS,
+    "slices": SLICES,
+    "pr_curves": PR_CURVES,
+    "confusion": CONFUSION,
+    "reliability": RELIABILITY,
+    "dependence": DEPENDENCE,
+}
 
 
 def collect(
-    runs: Sequence[tuple[Run, Path]], datasets: Mapping[str, Path], families: Mapping[str, str]
+    runs: Sequence[tuple[Run, Path]],
+    datasets: Mapping[str, Path],
+    families: Mapping[str, str],
+    evaluation: Evaluation,
 ) -> dict[str, pd.DataFrame]:
     """Read every run's and every data set's folder once and make the summary tables.
 
     Args:
-        runs: each run and its folder, with metrics.json, predictions.csv, history.csv and run.json.
+        runs: each run and its folder, with what training, calibration and evaluation leave there.
         datasets: data set -> its folder, with the tables of PER_DATASET and ingest.json.
         families: model -> the name shared by those that differ from it in nothing but the share of labels.
+        evaluation: settings, which all results must be made with.
 
     Returns:
-        `metrics, curves, pr_curves, confusion, runs, balance, audit, near_copies, quarantine, ingest`: what
-        `results/summary/<name>.csv` holds.
+        `metrics, curves, runs, thresholds`, a row or several a run; the tables of PER_MODEL, means over runs or test
+        clips of all runs together; the tables of PER_DATASET and `ingest`: what `results/summary/<name>.csv` holds.
+
+    Raises:
+        InputError: results are of other settings or other files than there are now; or runs of a fold were scored on
+            different clips, or drawn otherwise.
     """
-    results = [(run, read_json(folder / "metrics.json")) for run, folder in runs]
-    metrics = [row for run, result in results for row in _metric_rows(run, result)]
-    curves = [_labelled(read_table(folder / "history.csv"), **run._asdict()) for run, folder in runs]
-    records = [
-        {**_record(run, folder), "n_test": result["n_clips"], "family": families[run.model]}
-        for (run, folder), (_, result) in zip(runs, results, strict=True)
-    ]
-    pr_curves, confusion = [], []
+    results = {run: read_json(folder / "metrics.json") for run, folder in runs}
+    check_current(runs, results, datasets, evaluation)
+    samples = {run: read_sample(folder / "draws.npz") for run, folder in runs}
+    check_samples(samples)
+    rows = (row for run, result in results.items() for row in _metric_rows(run, result))
+    figures = pd.DataFrame(rows, columns=[*METRICS, "slice", "level"])
+
+    per_model: dict[str, list[pd.DataFrame]] = {name: [] for name in PER_MODEL}
     for dataset, model in dict.fromkeys((run.dataset, run.model) for run, _ in runs):
-        mine = [i for i, (run, _) in enumerate(runs) if (run.dataset, run.model) == (dataset, model)]
-        pooled = pool([read_predictions(runs[i][1] / "predictions.csv") for i in mine])
-        result = results[mine[0]][1]  # rule and threshold are the same for all runs
-        pr_curves += [(dataset, model, *row) for row in _pr_curves(pooled, result)]
-        confusion += [(dataset, model, *row) for row in _confusion(pooled, result)]
+        mine = [(run, folder) for run, folder in runs if (run.dataset, run.model) == (dataset, model)]
+        result = results[mine[0][0]]  # the kind of labels is the same for all runs
+        told = {"dataset": dataset, "model": model}
+        means = combine(rows_of(figures, told), [folder / "draws.npz" for _, folder in mine])
+        tables = {"intervals": means[means["slice"] == ""], "slices": means[means["slice"] != ""]}
+        tables |= pooled_tables(
+            [(run, folder, samples[run]) for run, folder in mine],
+            evaluation.target_rule,
+            evaluation.threshold,
+            any(row["metric"] == "accuracy" for row in result["rows"]),
+        )
+        for name, table in tables.items():
+            per_model[name].append(_labelled(table, **told)[PER_MODEL[name]])
+
+    records = [
+        {**_record(run, folder), "n_test": results[run]["n_clips"], "family": families[run.model]}
+        for run, folder in runs
+    ]
+    thresholds = (row for run, folder in runs for row in _threshold_rows(run, folder / "thresholds.json"))
     per_dataset = {
         name: [_labelled(read_table(folder / file), dataset=dataset) for dataset, folder in datasets.items()]
         for name, file in PER_DATASET.items()
     }
     ingest = [(dataset, *row) for dataset, folder in datasets.items() for row in _ingest_rows(folder / "ingest.json")]
+    curves = [_labelled(read_table(folder / "history.csv"), **run._asdict()) for run, folder in runs]
     return {
-        "metrics": pd.DataFrame(metrics, columns=METRICS),
+        "metrics": figures.loc[figures["slice"] == "", METRICS].reset_index(drop=True),
         "curves": pd.concat(curves, ignore_index=True),
-        "pr_curves": pd.DataFrame(pr_curves, columns=PR_CURVES),
-        "confusion": pd.DataFrame(confusion, columns=CONFUSION),
-        "runs": pd.DataFrame(records, columns=RUNS),
-        **{name: pd.concat(tables, ignore_index=True) for name, tables in per_dataset.items()},
+        "runs": pd.DataFrame(records, columns=RUNS).astype({"gpu_kwh": float, "cpu_kwh": float}),
+        "thresholds": pd.DataFrame(thresholds, columns=THRESHOLDS),
+        **{name: pd.concat(tables, ignore_index=True) for name, tables in (per_model | per_dataset).items()},
         "ingest": pd.DataFrame(ingest, columns=INGEST),
     }
 
 
-def pick_examples(predictions: Path, frames: Callable[[str], np.ndarray], frame_shift_s: float, out: Path) -> None:
-    """Keep six test clips with their features, evenly spread from the best to the worst predicted.
+def planned_runs(planned: Sequence[Run], done: Sequence[Run]) -> pd.DataFrame:
+    """How many runs of each model on each data set are planned, and how many of them the other tables are made of."""
+    table = pd.DataFrame([(run.dataset, run.model, run in done) for run in planned], columns=[*MODEL, "done"])
+    found = table.groupby(MODEL, sort=False)["done"].agg(n_planned="size", n_done="sum")
+    return found.reset_index()[PLANNED]
+
+
+def published(references: Mapping[str, Sequence[Mapping[str, Any]]]) -> pd.DataFrame:
+    """What others have published on the data sets: figures to hold ours against, made in other ways.
 
     Args:
-        predictions: of one run.
-        frames: features of a clip, [T, F] float16, such as `FeatureStore.frames`.
-        frame_shift_s: time from frame to frame.
-        out: NPZ to write: `fbank` [K, T, F] float16 (zeros after a clip's end), `n_frames` [K], `clip_id` [K],
-            `score` [K, C], `label` [K, C], `classes` [C], `frame_shift_s`.
+        references: data set -> `model, metric, value, source` of each.
     """
-    clips = read_predictions(predictions)
-    p = np.clip(clips.scores.astype(np.float64), 1e-7, 1 - 1e-7)
-    loss = -(clips.labels * np.log(p) + (1 - clips.labels) * np.log(1 - p)).mean(axis=1)  # [N]
-    ranked = sorted(range(len(loss)), key=lambda i: (loss[i], clips.clip_ids[i]))
-    chosen = [ranked[i] for i in np.unique(np.linspace(0, len(ranked) - 1, N_EXAMPLES).round().astype(int))]
-
-    features = [frames(clips.clip_ids[i]) for i in chosen]
-    lengths = [len(x) for x in features]
-    fbank = np.zeros((len(chosen), max(lengths), features[0].shape[1]), dtype=np.float16)
-    for row, x in zip(fbank, features, strict=True):
-        row[: len(x)] = x
-    with atomic(out) as partial:
-        np.savez_compressed(
-            partial,
-            fbank=fbank,
-            n_frames=np.array(lengths),
-            clip_id=np.array([clips.clip_ids[i] for i in chosen]),
-            score=clips.scores[chosen],
-            label=clips.labels[chosen],
-            classes=np.array(clips.classes),
-            frame_shift_s=np.float64(frame_shift_s),
-        )
+    rows = [{"dataset": dataset, **row} for dataset, told in references.items() for row in told]
+    return pd.DataFrame(rows, columns=PUBLISHED)
 
 
 def _labelled(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
@@ -142,57 +167,28 @@ def _ingest_rows(path: Path) -> Iterable[tuple[str, str, str]]:
 
 
 def _metric_rows(run: Run, result: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    shared = {key: result[key] for key in ("part", "target_rule", "threshold", "n_clips")}
+    shared = {"part": result["part"], **{key: result["evaluation"][key] for key in ("target_rule", "threshold")}}
     return ({**run._asdict(), **shared, **row} for row in result["rows"])
+
+
+def _threshold_rows(run: Run, path: Path) -> Iterable[dict[str, Any]]:
+    return ({**run._asdict(), "class": name, **told} for name, told in read_json(path).items())
 
 
 def _record(run: Run, folder: Path) -> dict[str, Any]:
     """What `run.json` says of a run, in one row."""
     record = read_json(folder / "run.json")
+    made_in: dict[str, Any] = {key: "" if told is None else told for key, told in record["environment"].items()}
     return {
         **record,
+        **record["energy"],
+        **made_in,
         **run._asdict(),
         **start_columns(record["model"]["init"]),
+        "dirty": None if made_in["dirty"] == "" else int(made_in["dirty"]),
+        "torch": made_in["packages"]["torch"],
         "parameters": record["parameters"]["total"],
         "label_percent": record["model"]["train"]["label_percent"],
+        "settings": json.dumps(record["model"]),
         "test_clips": known_of_test_clips(record["init"], run.dataset, run.fold),
     }
-
-
-def _pr_curves(pooled: Predictions, result: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
-    """The points that average precision sums over, by falling recall, of each class that has positives."""
-    targets, keep = binarise(pooled.labels, result["target_rule"])
-    for c, name in enumerate(pooled.classes):
-        truth, score = targets[keep[:, c], c], pooled.scores[keep[:, c], c]
-        if not truth.any():
-            continue
-        precision, recall, _ = precision_recall_curve(truth, score)
-        counted = np.diff(recall) < 0  # the highest threshold of each recall; not the end (0, 1), which none gives
-        precision, recall = precision[:-1][counted], recall[:-1][counted]
-        _, first = np.unique(np.floor(-recall * CURVE_STEPS), return_index=True)
-        n_pos, n_clips = int(truth.sum()), len(truth)
-        for i in first:
-            yield name, recall[i], precision[i], n_pos, n_clips, n_pos / n_clips
-
-
-def _confusion(pooled: Predictions, result: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
-    """Clips of each true class by predicted class, and their share of the true class.
-
-    With single labels the predicted class is the one with the highest score (`confusion`). Otherwise it is every
-    class whose score reaches the threshold (`cooccurrence`), so that a row can sum to more than one.
-    """
-    n_classes = len(pooled.classes)
-    if any(row["metric"] == "accuracy" for row in result["rows"]):
-        kind = "confusion"
-        truth = np.eye(n_classes, dtype=np.int64)[pooled.labels.argmax(axis=1)]
-        predicted = np.eye(n_classes, dtype=np.int64)[pooled.scores.argmax(axis=1)]
-    else:
-        kind = "cooccurrence"
-        truth = binarise(pooled.labels, result["target_rule"])[0].astype(np.int64)
-        predicted = (pooled.scores >= result["threshold"]).astype(np.int64)
-    counts = truth.T @ predicted  # [C, C]
-    support = truth.sum(axis=0)
-    for i, true_class in enumerate(pooled.classes):
-        for j, predicted_class in enumerate(pooled.classes):
-            share = counts[i, j] / support[i] if support[i] else None
-            yield kind, true_class, predicted_class, int(counts[i, j]), share

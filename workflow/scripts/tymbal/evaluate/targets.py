@@ -20,7 +20,7 @@ def ranked(soft: np.ndarray, rule: TargetRule) -> np.ndarray:
     Without negatives the average precision is 1, whatever the scores.
     """
     targets, keep = binarise(soft, rule)
-    return (targets & keep).any(axis=0) & (~targets & keep).any(axis=0)
+    return targets.any(axis=0) & (~targets & keep).any(axis=0)
 
 
 def binarise(soft: np.ndarray, rule: TargetRule) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +31,7 @@ def binarise(soft: np.ndarray, rule: TargetRule) -> tuple[np.ndarray, np.ndarray
         rule: which weights are positive, see `MEANING`.
 
     Returns:
-        Targets [N, C] bool, and keep [N, C] bool: False where a cell is left out.
+        Targets [N, C] bool, and keep [N, C] bool: False where a cell is left out, which no target is.
     """
     assert np.isfinite(soft).all(), "unlabelled clips cannot be evaluated"
     main = soft == 1

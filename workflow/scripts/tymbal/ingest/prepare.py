@@ -140,9 +140,11 @@ def _named(
             columns[column].append(
                 record.columns[column] if column in told else named.columns.get(column, "") if named else ""
             )
-    facts |= {f"names that pattern {i + 1} matches": matches[i] for i in range(len(dataset.name_patterns))}
+    facts |= {
+        f"file names of pattern {i + 1} in `name_patterns`": matches[i] for i in range(len(dataset.name_patterns))
+    }
     if matches[None]:
-        facts["names that no pattern matches"] = matches[None]
+        facts["file names of no pattern"] = matches[None]
     return pd.DataFrame(columns)
 
 

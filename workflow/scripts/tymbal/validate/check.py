@@ -13,6 +13,7 @@ from tymbal.validate.estimate import FROZEN, TRAINING, Workload
 from tymbal.validate.findings import Finding, Report
 from tymbal.validate.model import Limits, job_findings, start_findings, time_findings, trial_findings
 from tymbal.validate.pretraining import check_pretraining
+from tymbal.validate.seeds import seed_findings
 from tymbal.validate.starts import heard_findings
 from tymbal.validate.trial import Trial, try_model
 
@@ -35,6 +36,7 @@ def check(config: Config, limits: Mapping[str, Limits]) -> Report:
         findings += found
     findings += check_pretraining(plan, sizes, limits["pretrain"])
     findings += heard_findings(plan)
+    findings += seed_findings(plan)
     trials: dict[Hashable, Trial | Finding] = {}
     told: set[str] = set()
     for dataset, model in plan.pairs:

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from tymbal.config import TargetRule
-from tymbal.config.data import Dataset
+from tymbal.config import Evaluation, TargetRule
+from tymbal.config.data import SLICES, Dataset
 from tymbal.config.models import Frontend, Model
 from tymbal.diagnose import Diagnosis
-from tymbal.errors import some
-from tymbal.evaluate.targets import RANKING, ranked
+from tymbal.errors import InputError, some
+from tymbal.evaluate.targets import RANKING, binarise, ranked
 from tymbal.folds import ALL, clip_ids
+from tymbal.groups import group_names, text
 from tymbal.ingest.manifest import labels
 from tymbal.questions import least
 from tymbal.train.data import LOSS_ALLOWED
@@ -180,6 +181,43 @@ def selection_findings(
         return []
     title = f"train.select_by {settings.train.select_by}: no class has positive and negative validation clips"
     return [Finding("error", area, title, cases, "give validation a larger share, or select by loss")]
+
+
+def evaluation_findings(
+    area: str, manifest: pd.DataFrame, folds: pd.DataFrame, evaluation: Evaluation
+) -> list[Finding]:
+    """What evaluation would stop at or leave out after training: groups, thresholds and slices.
+
+    Args:
+        area: what to say it about.
+        manifest: the clips.
+        folds: from `split_folds`, of the planned folds.
+        evaluation: its settings.
+    """
+    findings = []
+    held_out = set(folds.loc[folds["part"].isin(["val", "test"]), "clip_id"])
+    try:
+        group_names(
+            manifest[manifest["clip_id"].isin(held_out)], evaluation.bootstrap.group, "evaluation.bootstrap.group"
+        )
+    except InputError as error:
+        findings.append(Finding.of(error, area))
+    table, rule = manifest.set_index("clip_id"), evaluation.target_rule
+    without = tuple(
+        f"fold {fold}"
+        for fold in sorted(set(folds["fold"]))
+        if not binarise(labels(table.loc[clip_ids(folds, fold, "val")]), rule)[0].any()
+    )
+    if without:
+        title = f"no validation clip is positive for any class (target_rule {rule}), so that no threshold can be chosen"
+        remedy = "give validation a larger share, or set another evaluation.target_rule"
+        findings.append(Finding("error", area, title, without, remedy))
+    columns = [name for name in evaluation.slices if name not in (*SLICES, "site")]
+    if empty := tuple(name for name in columns if name not in manifest or (text(manifest[name]) == "").all()):
+        title = "evaluation.slices that the data set does not tell, which are left out"
+        remedy = "if it should, give it the column by `source.columns` or a group of `name_patterns`"
+        findings.append(Finding("warning", area, title, empty, remedy))
+    return findings
 
 
 def subset_findings(area: str, folds: pd.DataFrame, percent: int) -> list[Finding]:

@@ -25,6 +25,7 @@ from tymbal.roots import locate
 from tymbal.seeds import derive
 from tymbal.split import split_folds
 from tymbal.validate.clips import (
+    evaluation_findings,
     feature_findings,
     hearing_findings,
     label_findings,
@@ -207,6 +208,7 @@ def _try_split(plan: Plan, name: str, manifest: pd.DataFrame, size: DataSize) ->
     subsets = {percent: int((subset["subset"] <= percent).groupby(subset["fold"]).sum().max()) for percent in SUBSETS}
     size = dataclasses.replace(size, n_train=int(sizes["train"]), n_val=int(sizes["val"]), subsets=subsets)
     findings = [*split_findings(area, balance, split.group), leak_finding(area, audited)]
+    findings += evaluation_findings(area, manifest, folds, plan.config.evaluation)
     for model, numbers in planned.items():
         settings, own = plan.config.models[model], folds[folds["fold"].isin(numbers)]
         rule = plan.config.evaluation.target_rule
