@@ -1,1 +1,1 @@
-"""Figures and the report page, made from the summary tables alone."""
+"""Figures and pages, made from the summary tables alone."""

@@ -16,20 +16,37 @@ class FigureKind:
         caption: what is shown, of which clips, what a line or band means.
         scope: drawn once a data set; once for every model on it; once a data set on which models differ in nothing but
             the share of labels they train on; or once a pre-training.
+        absent: said where the tables hold nothing about the subject.
     """
 
     title: str
     caption: str
     scope: Literal["dataset", "model", "labels", "pretraining"]
+    absent: str = "No run of this has results yet."
 
+
+BARS = (
+    "Bars are 95 % intervals of the bootstrap: groups of test clips are drawn anew within each fold, the same for all "
+    "seeds. They tell how much hangs on which recordings happened to be tested, not how another training would end. "
+)
 
 FIGURES = {
     "per-class-ap": FigureKind(
         title="Average precision by class",
-        caption="Average precision on test clips, best class first. A large dot is the mean over runs, small dots are "
-        "the runs, the tick is chance: the share of clips that are positive. n is the number of positive test clips, "
-        "summed over runs. Runs share training clips, so their spread is not a confidence interval.",
+        caption="Average precision on test clips, best class first. A large dot is the mean over runs, small dots "
+        f"are the runs. {BARS}The tick is chance: the share of clips that are positive. n is the number of positive "
+        "test clips, each counted once.",
         scope="model",
+    ),
+    "slices": FigureKind(
+        title="Where it does well",
+        caption="Scores on parts of the test clips, means over runs (and over classes, but for accuracy); a part of "
+        f"the clips that the data set does not tell apart is not shown. n is the number of clips. {BARS}The dashed "
+        "line is the score of all test clips. The tick is chance: for mAP the mean share of positives, which "
+        "differs from part to part and moves mAP with it, for ROC AUC always 0.5. So compare mAP of two parts only "
+        "together with their ROC AUC. Signal levels are thirds of the test clips by mean log-mel.",
+        scope="model",
+        absent="Parts of the test clips: not told by this data set.",
     ),
     "pr-curves": FigureKind(
         title="Precision and recall",
@@ -38,13 +55,45 @@ FIGURES = {
         "the area under a curve can differ from the mean average precision over runs.",
         scope="model",
     ),
+    "thresholds": FigureKind(
+        title="Thresholds",
+        caption="The score at which a class counts as detected, chosen on validation clips; a line a run. Open dots "
+        "are what the class's own clips say, filled dots what is used: drawn towards the threshold of all classes "
+        "together (the tick) where positives are few. Bars are 95 % intervals of the choice, groups of validation "
+        "clips drawn anew. n is the number of positive validation clips of a run.",
+        scope="model",
+        absent="No thresholds are chosen for this data set.",
+    ),
+    "reliability": FigureKind(
+        title="Can the scores be taken for probabilities?",
+        caption="Test clips of all runs pooled; all pairs of clip and class, by falling score, in ten bins of equal "
+        "number. A dot is a bin: where its scores lie on average, and how many of its pairs are positive; on the "
+        "dashed line both agree. The thin bars are the bins, from their lowest to their highest score: short ones "
+        "where scores are many. Vertical bars are 95 % intervals, groups of test clips drawn anew. Axes are "
+        "stretched near 0 (square roots). Calibration was fitted on validation clips. ECE is the mean distance from "
+        "the dashed line of the bins of a run, which the dots pool, Brier the mean squared error with its 95 % "
+        "interval; both are means over runs, and less is better.",
+        scope="model",
+        absent="No calibration is fitted for this data set.",
+    ),
     "confusion": FigureKind(
         title="What is taken for what",
         caption="Test clips of all runs pooled, per cent of each row; n is the number of clips in the row. "
         "Single-label data: the class with the highest score, each row sums to 100. Multi-label data: of the clips "
-        "that hold the row's class, how many the column's class is detected in; classes that sound together make "
-        "cells off the diagonal without any mistake, and a row can sum to more than 100.",
+        "that hold the row's class, how many the column's class is detected in, by the one fixed threshold for all "
+        "classes that is told below the figure, not by the chosen ones; classes that sound together make cells off the "
+        "diagonal without any mistake, and a row can sum to more than 100.",
         scope="model",
+    ),
+    "dependence": FigureKind(
+        title="What depends on what",
+        caption="Test clips, each once. How often two classes are heard together: 1 is as often as if they came and "
+        "went independently, blue more often, orange more rarely; empty where chance expects less than one clip. "
+        "Beside it, the correlation over clips of the model's errors (calibrated probability less truth, mean over "
+        "seeds): blue where it errs on both classes in the same direction, orange in opposite ones; empty where a "
+        "class has no positives or no negatives.",
+        scope="model",
+        absent="Needs two classes.",
     ),
     "examples": FigureKind(
         title="Examples",
@@ -70,9 +119,10 @@ FIGURES = {
     "label-share": FigureKind(
         title="How many labels it takes",
         caption="Scores of test clips against the share of the training clips that was used, with their labels, to "
-        "train the classifier; a line joins models that differ in nothing else. Large dots are means over runs, small "
-        "dots the runs. Whole groups of clips are taken, smaller subsets are within larger ones, and validation clips "
-        "are always all used. Pre-training sees all clips of its corpus, without labels, whatever the share.",
+        "train the classifier; a line joins models that differ in nothing else. Large dots are means over runs, "
+        f"small dots the runs. {BARS}How many seeds a point is of stands at the top right: fewer than three are thin. "
+        "Whole groups of clips are taken, smaller subsets are within larger ones, and validation clips are always all "
+        "used. Pre-training sees all clips of its corpus, without labels, whatever the share.",
         scope="labels",
     ),
     "pretext-curves": FigureKind(

@@ -1,14 +1,33 @@
-"""What the page says of a data set beside scores: how it was taken in, and what its parts share."""
+"""The data sheet of a data set: what came in, how it was split, and what its parts share."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 
-from tymbal.questions import FOUND, least
+from tymbal.config.data import GivenParts, Holdout, KFold, OfficialFolds, Split
+from tymbal.folds import ALL
+from tymbal.questions import FOUND, kept_apart, least
+from tymbal.report.numbers import span
+from tymbal.report.words import share
 
 SHOWN = 20  # rows of a list; the others are counted
 NOTES = 3  # different notes on a measure; likewise
+
+
+def split_section(split: Split, balance: pd.DataFrame) -> dict[str, Any]:
+    """How a data set was divided, and which question scores on it answer.
+
+    Args:
+        split: its settings.
+        balance: its rows of the summary table.
+    """
+    return {
+        "question": kept_apart(split.group),
+        "scheme": _scheme(split, balance),
+        "parts": _parts(balance),
+        "group": split.group,
+    }
 
 
 def audit_section(audit: pd.DataFrame, near_copies: pd.DataFrame, group: str) -> dict[str, Any]:
@@ -44,7 +63,7 @@ def ingest_section(ingest: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, 
     counts = told["count"]
     return {
         "counts": [(title, form(float(counts[key]))) for key, (title, form) in _COUNTS.items()],
-        "facts": list(told.get("fact", {}).items()),
+        "facts": [fact for fact in told.get("fact", {}).items() if fact[1] != "0"],
         "warnings": ingest.loc[ingest["kind"] == "warning", "told"].tolist(),
         "n_quarantined": int(counts["n_quarantined"]),
         "share_quarantined": float(counts["share_quarantined"]),
@@ -52,6 +71,31 @@ def ingest_section(ingest: pd.DataFrame, quarantine: pd.DataFrame) -> dict[str, 
         "quarantine": quarantine.head(SHOWN).to_dict("records"),
         "more_quarantine": max(len(quarantine) - SHOWN, 0),
     }
+
+
+def _scheme(split: Split, balance: pd.DataFrame) -> str:
+    match split:
+        case Holdout():
+            return (
+                f"One split: {share(balance, 'train')} of the labelled clips train, {share(balance, 'val')} choose "
+                f"epoch, thresholds and calibration, {share(balance, 'test')} test."
+            )
+        case GivenParts():
+            return "The data set's own parts: it says of each clip whether it trains, validates or tests."
+        case KFold():
+            folds = f"{split.n_folds} folds: every labelled clip is in the test part of exactly one."
+        case OfficialFolds():
+            folds = f"The data set's own {split.n_folds} folds, each the test part once."
+    chosen = "choose epoch, thresholds and calibration"
+    return f"{folds} Of the clips not tested, {share(balance, 'val', ('train', 'val'))} {chosen}, and the rest train."
+
+
+def _parts(balance: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """Title, clips and groups of each part, as a range over folds."""
+    sizes = balance[balance["class"] == ALL]
+    titles = {"train": "Training", "val": "Validation", "test": "Test"}
+    parts = ((title, sizes[sizes["part"] == part]) for part, title in titles.items())
+    return [(title, span(rows["n_clips"]), span(rows["n_groups"])) for title, rows in parts]
 
 
 def _measures(group: str) -> dict[str, tuple[str, Callable[[float], str]]]:
@@ -66,6 +110,7 @@ def _measures(group: str) -> dict[str, tuple[str, Callable[[float], str]]]:
         "sites_seen": ("Sites also in training", _percent),
         "site_days_seen": ("Days at a site also in training", _percent),
         "under_1h": ("Clips within 1 h of a training clip, same site", _percent),
+        "under_12h": ("Clips within half a day of a training clip, same site", _percent),
         "gap_h_median": ("Time to the nearest of these, median", _span),
         "classes_absent": ("Classes without a positive clip", _count),
         "classes_few": ("Classes with 1 to 4 positive groups", _count),
@@ -104,6 +149,8 @@ def _count(value: float) -> str:
 
 
 def _percent(value: float) -> str:
+    if 0 < value < 0.0005:
+        return "< 0.1 %"
     return f"{100 * value:.1f} %" if 0 < value < 0.1 else f"{100 * value:.0f} %"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -16,7 +17,7 @@ MAX_COLUMNS = 600  # of a spectrogram; longer clips are averaged over time
 
 @dataclass(frozen=True)
 class Examples:
-    """A few test clips; see `tymbal.evaluate.summary.pick_examples`."""
+    """A few test clips; see `tymbal.evaluate.examples.pick_examples`."""
 
     fbank: np.ndarray  # [K, T, F]
     n_frames: np.ndarray  # [K]
@@ -39,8 +40,9 @@ class Reconstructions:
     frame_shift_s: float
 
 
-def examples(clips: Examples, figure: Figure, labels: Mapping[str, str]) -> Figure:
-    """Spectrograms with the scores of the classes tagged and of the best others."""
+def examples(clips: Examples, figure: Figure, labels: Mapping[str, str]) -> pd.DataFrame:
+    """Spectrograms with the scores of the classes tagged and of the best others; the table holds the bars."""
+    drawn = []
     n_columns = min(2, len(clips.clip_id))
     n_rows = math.ceil(len(clips.clip_id) / n_columns)
     figure.set_size_inches(WIDTH, 0.4 + 1.75 * n_rows)
@@ -52,18 +54,20 @@ def examples(clips: Examples, figure: Figure, labels: Mapping[str, str]) -> Figu
             spectrogram.set_visible(False)
             bars.set_visible(False)
             continue
-        _show(spectrogram, _shrink(frames[k], MAX_COLUMNS), floor, top, len(frames[k]) * clips.frame_shift_s)
+        _show(spectrogram, shrink(frames[k], MAX_COLUMNS), floor, top, len(frames[k]) * clips.frame_shift_s)
         if k + n_columns >= len(frames):
             spectrogram.set_xlabel("time (s)")
         spectrogram.set_title(_shorten(str(clips.clip_id[k]), 40), fontsize=8.5)
         if not clips.label[k].any():
             spectrogram.set_title("no tag", loc="right", color=MUTED, fontsize=8.5)
-        _score_bars(bars, clips.score[k], clips.label[k], list(labels.values()))
-    return figure
+        shown = _score_bars(bars, clips.score[k], clips.label[k], list(labels.values()))
+        drawn += [(clips.clip_id[k], clips.classes[c], clips.label[k, c], clips.score[k, c]) for c in shown]
+    return pd.DataFrame(drawn, columns=["clip_id", "class", "label", "score"])
 
 
-def reconstructions(clips: Reconstructions, figure: Figure, labels: Mapping[str, str]) -> Figure:
-    """A row a clip: spectrogram, what the encoder sees of it, what it fills in."""
+def reconstructions(clips: Reconstructions, figure: Figure, labels: Mapping[str, str]) -> pd.DataFrame:
+    """A row a clip: spectrogram, what the encoder sees of it, what it fills in; the table says of which clips."""
+    drawn = []
     n_clips = len(clips.clip_id)
     figure.set_size_inches(WIDTH, 0.4 + 1.6 * n_clips)
     grid = figure.subplots(n_clips, 3, squeeze=False, sharey=True, gridspec_kw={"wspace": 0.08})
@@ -77,11 +81,12 @@ def reconstructions(clips: Reconstructions, figure: Figure, labels: Mapping[str,
             axes.set_ylabel("")
         row[0].set_title(_shorten(str(clips.clip_id[k]), 40), fontsize=8.5)
         row[0].set_ylabel("mel bin")
+        drawn.append((clips.clip_id[k], n * clips.frame_shift_s, clips.masked[k, :n].mean()))
     for axes, title in zip(grid[0], ("", "shown", "filled in"), strict=True):
         axes.set_title(title, loc="right", color=MUTED, fontsize=8.5)
     for axes in grid[-1]:
         axes.set_xlabel("time (s)")
-    return figure
+    return pd.DataFrame(drawn, columns=["clip_id", "duration_s", "share_hidden"])
 
 
 def _show(axes: Axes, frames: np.ndarray, floor: float, top: float, seconds: float) -> None:
@@ -97,7 +102,7 @@ def _show(axes: Axes, frames: np.ndarray, floor: float, top: float, seconds: flo
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
 
 
-def _shrink(frames: np.ndarray, n_columns: int) -> np.ndarray:
+def shrink(frames: np.ndarray, n_columns: int) -> np.ndarray:
     """[T, F] averaged over time to at most `n_columns` rows."""
     starts = np.arange(0, len(frames), math.ceil(len(frames) / n_columns))
     return np.add.reduceat(frames, starts) / np.diff(starts, append=len(frames))[:, None]
@@ -107,8 +112,12 @@ def _shorten(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length // 2]}…{text[-(length // 2) :]}"
 
 
-def _score_bars(axes: Axes, score: np.ndarray, label: np.ndarray, names: list[str]) -> None:
-    """Every class tagged and the best others, five in all or one more than are tagged; highest score first."""
+def _score_bars(axes: Axes, score: np.ndarray, label: np.ndarray, names: list[str]) -> list[int]:
+    """Every class tagged and the best others, five in all or one more than are tagged; highest score first.
+
+    Returns:
+        The classes shown, from the top.
+    """
     tagged = np.flatnonzero(label)
     others = [c for c in np.argsort(-score, kind="stable") if not label[c]][: max(5 - len(tagged), 1)]
     shown = sorted([*tagged, *others], key=lambda c: -score[c])
@@ -123,3 +132,4 @@ def _score_bars(axes: Axes, score: np.ndarray, label: np.ndarray, names: list[st
         tick.set_fontsize(8)
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
+    return shown

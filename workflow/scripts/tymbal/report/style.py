@@ -24,6 +24,8 @@ BLUE = "#0072b2"  # the two colours of data, from Okabe and Ito's palette
 ORANGE = "#d55e00"
 SERIES = (BLUE, ORANGE, "#009e73", "#cc79a7", "#56b4e9", MUTED)  # of lines of several models, likewise
 HEAT = LinearSegmentedColormap.from_list("heat", ["#ffffff", "#cfe3f1", "#6aaed6", "#0072b2", "#053a5c"])
+_FROM_ORANGE_TO_BLUE = [ORANGE, "#f3c6a5", "#f4f5f6", "#a6cde6", BLUE]
+DIVERGING = LinearSegmentedColormap.from_list("diverging", _FROM_ORANGE_TO_BLUE).with_extremes(bad="white")
 # Few levels: the pictures in a page stay small. NaN is what is hidden.
 SPECTROGRAM = mpl.colormaps["magma"].resampled(64).with_extremes(bad=FAINT)
 
@@ -59,7 +61,9 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
     "lines.solid_capstyle": "round",
     "text.parse_math": False,  # a class may be called A$B$
-    # Text as paths looks the same everywhere; a fixed salt makes equal figures equal files.
+    # Text as paths looks the same everywhere; a fixed salt makes equal figures equal files. In a PDF text stays text,
+    # as Type 3: the shipped font has outlines that PDF readers do not take as Type 42.
+    "pdf.fonttype": 3,
     "svg.fonttype": "path",
     "svg.hashsalt": "tymbal",
 }

@@ -1,4 +1,4 @@
-"""What the page says of models beside their scores: what they start from, how it was made, how they compare."""
+"""What a page says of pre-trainings: task, corpora with what was left out of them, and what starts from each."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,8 +7,7 @@ import pandas as pd
 
 from tymbal.evaluate.tables import rows_of
 from tymbal.pretrain.summary import EXCLUDED
-
-SHOWN = 30  # pairs of models; the others are counted
+from tymbal.report.numbers import span
 
 OBJECTIVES = {
     "joint": "tell the masked patches of a clip apart (InfoNCE) and reconstruct them (MSE)",
@@ -18,22 +17,6 @@ OBJECTIVES = {
 
 # Columns of the check that was kept.
 MEASURES = {"val_accuracy": "Told apart", "val_nce": "InfoNCE", "val_mse": "MSE"}
-
-
-def start_of(runs: pd.DataFrame) -> dict[str, Any]:
-    """What the runs of a model start from, whether that had heard their test clips, and how many labels they had.
-
-    Args:
-        runs: their rows of the summary table.
-    """
-    return {
-        "init": runs["init"].iloc[0],
-        "start": runs["start"].iloc[0],
-        "label_percent": runs["label_percent"].iloc[0],
-        "n_transductive": int((runs["test_clips"] == "transductive").sum()),
-        "n_unknown": int((runs["test_clips"] == "unknown").sum()),
-        "n_runs": len(runs),
-    }
 
 
 def pretraining_sections(pretraining: pd.DataFrame, corpora: pd.DataFrame, runs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -75,33 +58,6 @@ def pretraining_sections(pretraining: pd.DataFrame, corpora: pd.DataFrame, runs:
     return sections
 
 
-def paired_section(paired: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
-    """Differences between the models of one data set, a row a pair that learns from the same share of labels.
-
-    Args:
-        paired: its rows of the summary table.
-        runs: likewise.
-    """
-    percent = dict(zip(runs["model"], runs["label_percent"], strict=True))
-    alike = paired[paired["model_a"].map(percent) == paired["model_b"].map(percent)]
-    metrics = {"accuracy": "Accuracy", "mAP": "mAP"}
-    shown = [metric for metric in metrics if (alike["metric"] == metric).any()]
-    pairs = []
-    for (a, b), rows in alike.groupby(["model_a", "model_b"], sort=False):
-        by_metric = rows.set_index("metric")
-        values = [by_metric.loc[metric].to_dict() for metric in shown]
-        pairs.append({"a": a, "b": b, "n_runs": int(rows["n_runs"].iloc[0]), "values": values})
-    return {
-        "metrics": [metrics[metric] for metric in shown],
-        "pairs": pairs[:SHOWN],
-        "label_percent": percent,
-        "transductive": set(runs.loc[runs["test_clips"] == "transductive", "model"]),
-        "more": max(len(pairs) - SHOWN, 0),
-        "other_shares": len(alike) < len(paired),
-        "n_recordings": span(alike["n_recordings"]) if pairs else "",
-    }
-
-
 def _part(rows: pd.DataFrame) -> dict[str, Any]:
     """One data set, as a range over the corpora that hold it."""
     first = rows.iloc[0]
@@ -114,12 +70,6 @@ def _part(rows: pd.DataFrame) -> dict[str, Any]:
             f"{span(rows[column])} {reason}" for reason, column in EXCLUDED.items() if rows[column].any()
         ),
     }
-
-
-def span(values: pd.Series, form: str = "{:,.0f}") -> str:
-    """All values the same: that one; otherwise the smallest and the largest."""
-    low, high = form.format(values.min()), form.format(values.max())
-    return low if low == high else f"{low}–{high}"
 
 
 def _held_out(text: str) -> str:
