@@ -43,10 +43,11 @@ lint: venv  ## formats, lints and types of everything
 bench: venv  ## speed and memory, to results/bench/bench.json (ONLY=name for one)
 	python tests/bench/run.py $(if $(ONLY),--only $(ONLY))
 
-figures: venv  ## redraw figures and report from results/summary (CONFIG=file for another configuration)
-	snakemake figures results/report/index.html --profile local $(if $(CONFIG),--configfile $(CONFIG)) \
-	  --forcerun plot_model_figure plot_dataset_figure plot_pretraining_figure write_report \
-	  --allowed-rules figures plot_model_figure plot_dataset_figure plot_pretraining_figure write_report
+figures: venv  ## redraw figures and pages from results/summary (CONFIG=file for another configuration)
+	snakemake figures pages --profile local $(if $(CONFIG),--configfile $(CONFIG)) \
+	  --forcerun plot_model_figure plot_dataset_figure plot_pretraining_figure write_report write_model_report \
+	  --allowed-rules figures pages plot_model_figure plot_dataset_figure plot_pretraining_figure \
+	  write_report write_model_report
 
 clean:  ## remove logs, caches, the demo and the report; other data sets' features, models and predictions stay
 	rm -rf logs benchmarks .snakemake/log .snakemake/scripts .pytest_cache .mypy_cache .ruff_cache

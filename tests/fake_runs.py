@@ -7,12 +7,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tymbal.evaluate.metrics import evaluate, headline
-from tymbal.evaluate.predictions import SCORE
+from tymbal.config import Bootstrap, Evaluation
+from tymbal.config.models import Model
+from tymbal.evaluate.calibration import fit_calibration, write_calibration
+from tymbal.evaluate.draws import draw
+from tymbal.evaluate.measure import measure
+from tymbal.evaluate.metrics import headline
+from tymbal.evaluate.predictions import Predictions, write_predictions
+from tymbal.evaluate.rows import MetricRow
+from tymbal.evaluate.scoring import Outputs, write_results
+from tymbal.evaluate.slices import Clips, slices
+from tymbal.evaluate.targets import binarise
+from tymbal.evaluate.thresholds import choose_thresholds, write_thresholds
 from tymbal.files import write_json
-from tymbal.ingest.manifest import LABEL
+from tymbal.finished import digests
+from tymbal.inference import Loss
 from tymbal.runs import PretrainRun, Run
 from tymbal.tables import write_csv
+
+NET = {"arch": "ssast", "size": "tiny"}
 
 
 def write_runs(
@@ -44,29 +57,29 @@ def write_runs(
         folder = root / run.folder
         folder.mkdir(parents=True)
         rng = np.random.default_rng([run.fold, run.seed, len(classes)])
-        labels = _labels(rng, n_test, classes, single_label, absent)
-        scores = _scores(rng, labels, np.linspace(skill, 0.27 * skill, len(classes)), single_label)
-        _write_predictions(folder / "predictions.csv", run, classes, labels, scores)
-        rows = evaluate(scores, labels, classes, "any", 0.5, single_label)
-        write_json(
-            folder / "metrics.json",
-            {
-                **run._asdict(),
-                "part": "test",
-                "target_rule": "any",
-                "threshold": 0.5,
-                "n_clips": n_test,
-                "n_recordings": n_test // 2,
-                "rows": [row.to_json() for row in rows],
-            },
-        )
+        strength = np.linspace(skill, 0.27 * skill, len(classes))
+        parts = []
+        for part in ("val", "test"):
+            labels = _labels(rng, n_test, classes, single_label, absent)
+            scores = _scores(rng, labels, strength, single_label)
+            parts.append(_clips(run, part, classes, labels, scores))
+        rows = _write_results(folder, run, *parts, single_label)
         best = _write_history(folder / "history.csv", rng, n_epochs, headline(rows))
         loaded = {"corpus": corpora[run.fold - 1]} if corpora else "scratch" if init == "scratch" else {"corpus": None}
         record = _record(run, best, n_epochs, n_test)
-        record |= {"model": {"init": init, "train": {"label_percent": label_percent}}, "init": loaded}
+        record |= {"model": model_settings(label_percent, init), "init": loaded}
         write_json(folder / "run.json", record)
         runs.append((run, folder))
     return runs
+
+
+def model_settings(
+    label_percent: int = 100, init: str | Mapping[str, Any] = "scratch", **_: object
+) -> Mapping[str, Any]:
+    """Settings of a model, as the configuration and run.json have them."""
+    train = {"loss": "bce", "epochs": 3, "batch_size": 2, "optimizer": {"lr": 1e-3}, "schedule": {"name": "cosine"}}
+    raw = {"frontend": "f", "net": NET, "init": init, "train": {**train, "label_percent": label_percent}}
+    return Model.model_validate(raw).model_dump(mode="json")
 
 
 def write_dataset(
@@ -95,7 +108,7 @@ def write_dataset(
         "n_quarantined": n_quarantined,
         "share_quarantined": n_quarantined / 1900,
         "quarantined_by_kind": {"truncated files": n_quarantined} if n_quarantined else {},
-        "facts": {"encoding": "cp950", "names that pattern 1 matches": 1900},
+        "facts": {"encoding": "cp950", "file names of pattern 1 in `name_patterns`": 1900, "files missing": 0},
         "warnings": ["tag columns that no class stands for: SubTag_<b> (3 clips)"],
     }
     write_json(folder / "ingest.json", ingest)
@@ -134,7 +147,7 @@ def write_pretraining(
     """
     runs, corpora = [], {}
     for fold in range(1, n_folds + 1):
-        run = PretrainRun("mixed" if transductive else f"mixed-without-esc-fold{fold}", ssl, 0)
+        run = PretrainRun("everything" if transductive else f"mixed-without-esc-fold{fold}", ssl, 0)
         folder = root / run.folder
         folder.mkdir(parents=True)
         corpora[run.corpus] = folder.parents[1]
@@ -158,6 +171,7 @@ def write_pretraining(
             "precision": "float32",
             "peak_memory_mb": 2310.5,
             "minutes": 95.0,
+            "energy": {"gpu_kwh": 1.1, "cpu_kwh": None},
             "init": "scratch" if init == "scratch" else {"corpus": before},
         }
         write_json(folder / "run.json", record)
@@ -231,6 +245,7 @@ def _audit(classes: Sequence[str], n_folds: int, question: str, n_near: int) -> 
                 "sites_seen": (1.0 if dated else None, no_site),
                 "site_days_seen": (0.75 + fold / 100 if dated else None, no_site),
                 "under_1h": (0.38 + fold / 100 if dated else None, no_time),
+                "under_12h": (0.52 + fold / 100 if dated else None, no_time),
                 "gap_h_median": (2.5 + fold if dated else None, no_time),
                 "question": (None, question),
                 "classes_absent": (0, ""),
@@ -269,15 +284,48 @@ def _scores(rng: np.random.Generator, labels: np.ndarray, skill: np.ndarray, sin
     return (odds / odds.sum(axis=1, keepdims=True) if single_label else odds / (1 + odds)).astype(np.float32)
 
 
-def _write_predictions(path: Path, run: Run, classes: Sequence[str], labels: np.ndarray, scores: np.ndarray) -> None:
-    n = len(labels)
-    names = [f"SITE{i % 6 + 1:02d}_20240515_{run.fold:02d}{i % 60:02d}00_{i}" for i in range(n)]
-    table = pd.DataFrame({"clip_id": names, "recording": [f"r{i // 2}" for i in range(n)], "site": "S1"})
-    for c, name in enumerate(classes):
-        table[SCORE + name] = scores[:, c]
-    for c, name in enumerate(classes):
-        table[LABEL + name] = labels[:, c]
-    table.to_csv(path, index=False, float_format="%.9g")
+EVALUATION = Evaluation(bootstrap=Bootstrap(draws=30))
+
+
+def _clips(run: Run, part: str, classes: Sequence[str], labels: np.ndarray, scores: np.ndarray) -> Predictions:
+    """Two clips a recording, three sites; of the test part, recorded in two seasons and six hours."""
+    first = {"val": 30, "test": 0}[part]
+    recordings = np.arange(len(labels)) // 2
+    names = [f"SITE{i % 6 + 1:02d}_20240515_{run.fold:02d}{(first + i) % 60:02d}00_{i}" for i in range(len(labels))]
+    sites = [f"S{i % 3 + 1}" for i in recordings]
+    return Predictions(names, [f"r{i}" for i in recordings], sites, list(classes), scores, labels)
+
+
+def _write_results(folder: Path, run: Run, val: Predictions, test: Predictions, single_label: bool) -> list[MetricRow]:
+    """Write what calibration and evaluation leave in a run's folder."""
+    n_draws = EVALUATION.bootstrap.draws
+    write_predictions(val, folder / "predictions_val.csv")
+    targets, keep = binarise(val.labels, "any")
+    drawn = draw(val.recordings, n_draws, run.dataset, run.fold, "val")
+    thresholds = choose_thresholds(val.scores, targets, keep, val.classes, EVALUATION.choose, drawn)
+    write_thresholds(folder / "thresholds.json", thresholds)
+    loss: Loss = "ce" if single_label else "bce"
+    calibration = fit_calibration("temperature", loss, val.scores, targets, keep)
+    write_calibration(folder / "calibration.json", calibration)
+
+    write_predictions(test, folder / "predictions.csv")
+    recording = np.arange(len(test.clip_ids)) // 2
+    times = [f"2024-{1 + 3 * (i % 2):02d}-15T{20 + i % 4:02d}:00:00" for i in recording]
+    manifest = pd.DataFrame({"site": test.sites, "recorded_at": times, "start_s": 0.0})
+    loudness = np.random.default_rng(run.fold).normal(-7, 1, len(test.clip_ids))
+    rows = measure(
+        test,
+        calibration.apply(test.scores),
+        {"fixed": EVALUATION.threshold, "chosen": np.array([each.threshold for each in thresholds.values()])},
+        "any",
+        single_label,
+        draw(test.recordings, n_draws, run.dataset, run.fold, "test"),
+        slices(Clips(manifest, test.labels, lambda: loudness, frozenset({"S1", "S2"})), EVALUATION.slices),
+    )
+    outputs = Outputs(folder / "predictions.csv", folder / "metrics.json", folder / "draws.npz")
+    made_from = digests([folder / "thresholds.json", folder / "calibration.json"])
+    write_results(rows, test, test.recordings, run, EVALUATION, made_from, outputs)
+    return rows
 
 
 def _write_history(path: Path, rng: np.random.Generator, n_epochs: int, final: dict[str, float | None]) -> int:
@@ -308,4 +356,18 @@ def _record(run: Run, best_epoch: int, n_epochs: int, n_test: int) -> dict[str, 
         "precision": "float32",
         "peak_memory_mb": 812.4,
         "minutes": 0.7 * n_epochs,
+        "energy": {"gpu_kwh": 0.05, "cpu_kwh": None},
+        "started": "2026-11-20T08:00:00+00:00",
+        "ended": "2026-11-20T09:00:00+00:00",
+        "code": "0123456789ab",
+        "environment": {
+            "tymbal": "0.6.0",
+            "python": "3.12.3",
+            "packages": {"torch": "2.9.1"},
+            "machine": "x86_64, 4 CPUs",
+            "container": None,
+            "slurm_job": None,
+            "commit": "0" * 40,
+            "dirty": False,
+        },
     }

@@ -11,6 +11,7 @@ REPO = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO / "tests")]
 
 import bench_copies  # noqa: E402, F401  registers its own
+import bench_evaluate  # noqa: E402, F401  registers its own
 import bench_index  # noqa: E402, F401  registers its own
 import bench_pretrain  # noqa: E402, F401  registers its own
 import bench_split  # noqa: E402, F401  registers its own

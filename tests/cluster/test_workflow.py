@@ -226,10 +226,12 @@ def test_jobs_of_a_killed_launcher_are_not_submitted_again(night):
 def test_a_disturbed_training_ends_as_an_undisturbed_one(night, run):
     found, expected = night.site.folder / run, night.undisturbed.folder / run
     weights = "encoder.safetensors" if run == ENCODER else "model.safetensors"
-    exact = [weights] if run == ENCODER else [weights, "metrics.json", "predictions.csv"]
+    exact = [weights] if run == ENCODER else [weights, "thresholds.json", "calibration.json", "predictions.csv"]
     for name in exact:
         assert (found / name).read_bytes() == (expected / name).read_bytes(), name
     assert history(found) == history(expected)
+    if run != ENCODER:
+        assert metrics(found) == metrics(expected)
 
 
 def test_a_training_on_two_nodes_has_the_curve_of_one_process(night, tmp_path):
@@ -249,6 +251,12 @@ def test_a_training_on_two_nodes_has_the_curve_of_one_process(night, tmp_path):
     for row, alone in zip(history(site.folder / SCRATCH), history(night.undisturbed.folder / SCRATCH), strict=True):
         for column in ("train_loss", "val_loss"):
             assert float(row[column]) == pytest.approx(float(alone[column]), rel=1e-3), (row, alone)
+
+
+def metrics(folder: Path) -> dict[str, object]:
+    told = json.loads((folder / "metrics.json").read_text())
+    del told["made_from"]["run.json"]  # which tells times, too
+    return told
 
 
 def history(folder: Path) -> list[dict[str, str]]:

@@ -1,13 +1,16 @@
 """Every profile with every shipped configuration, as typed in a clean checkout; nothing is run."""
 
 import json
+import os
 import re
 from collections import Counter
 
 import pytest
 
-from helpers import REPO
+from helpers import REPO, merged_config
 from tymbal.amounts import nothing
+from tymbal.config import load
+from tymbal.finished import FILES
 from tymbal.needs import NEEDS
 from tymbal.report.catalog import FIGURES
 
@@ -28,11 +31,12 @@ ONCE = {
     "record_config": 1,
     "split_folds": 1,
     "compute_fbank": 1,
+    "write_comparison": 1,
     "write_report": 1,
 }
 FOLDS = {"config": 1, "esc10": 5, "soundscape12": 1, "test": 2}  # of the one data set in it
 MODELS = {"config": 2}  # in others, one
-OVER = {"esc10_ssl": "esc10"}  # files that are merged over another
+OVER = {"esc10_ssl": "esc10", "esc10_labels": "esc10"}  # files that are merged over another
 SYNTHETIC = {"config", "test"}
 
 
@@ -57,8 +61,10 @@ def test_every_shipped_configuration_is_planned_here():
 def test_plan(checkout, profile, config):
     chosen = ["--profile", profile] if profile else []
     folds, models = FOLDS[config], MODELS.get(config, 1)
-    expected = ONCE | {"fit_norm_stats": folds, "finetune": models * folds, "evaluate": models * folds}
-    expected |= {"pick_examples": models, "plot_model_figure": models * MODEL_FIGURES}
+    expected = ONCE | {"fit_norm_stats": folds}
+    expected |= dict.fromkeys(("finetune", "calibrate", "evaluate"), models * folds)
+    expected |= dict.fromkeys(("pick_examples", "pick_errors", "write_model_report"), models)
+    expected["plot_model_figure"] = models * MODEL_FIGURES
     if config in SYNTHETIC:
         expected["synthesise_soundscapes"] = 1
     assert checkout.plan(*chosen, *arguments(checkout, config)) == expected
@@ -68,11 +74,64 @@ def test_plan_of_the_comparison_with_pretraining(checkout):
     """One encoder for all folds, one continued for each fold without its test clips, six models and the demo's."""
     plan = checkout.plan("--profile", "slurm", *arguments(checkout, "esc10_ssl"))
     assert (plan["pretrain"], plan["list_corpus"], plan["fit_corpus_norm"]) == (6, 6, 6)
-    assert plan["finetune"] == plan["evaluate"] == 6 * 5 + 2
+    assert plan["finetune"] == plan["calibrate"] == plan["evaluate"] == 6 * 5 + 2
     assert plan["plot_pretraining_figure"] == 2 * OF_SCOPE["pretraining"]
     assert plan["pick_reconstructions"] == 2
     assert plan["plot_dataset_figure"] == 2 * DATASET_FIGURES + OF_SCOPE["labels"]
     assert "probe" not in plan
+
+
+def test_plan_of_the_learning_curve(checkout):
+    """Two models, six shares of the labels, three seeds and five folds; one figure of all."""
+    plan = checkout.plan(*arguments(checkout, "esc10_labels"))
+    assert plan["finetune"] == plan["evaluate"] == 2 * 6 * 3 * 5
+    assert plan["plot_dataset_figure"] == DATASET_FIGURES + OF_SCOPE["labels"]
+    assert not {"pretrain", "list_corpus"} & set(plan)
+
+
+OF_TINY = [
+    "manifest.csv",
+    "folds.csv",
+    "folds_balance.csv",
+    "ingest.json",
+    "quarantine.csv",
+    "fbank/fbank128/index.csv",
+]
+
+
+def finish(checkout, fold: int) -> None:
+    """Leave what a report reads of a run of the test configuration; the manifest changed after the split."""
+    folder = checkout.folder / "results/tiny"
+    run = folder / f"ssast-test/fold{fold}/seed0"
+    for path in (*(run / name for name in (*FILES, "model.safetensors")), *(folder / name for name in OF_TINY)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    os.utime(folder / "folds.csv", (10**9, 10**9))
+    config = load(merged_config(REPO / "config/config.yaml", REPO / "config/test.yaml"))
+    results = {"made_from": {}, "evaluation": config.evaluation.model_dump(mode="json")}
+    (run / "metrics.json").write_text(json.dumps(results))
+    (run / "run.json").write_text(json.dumps({"model": config.models["ssast-test"].model_dump(mode="json")}))
+
+
+REPORTS = {"collect_summary", "compare_models", "pick_examples", "pick_errors", "write_comparison", "write_report"}
+REPORTS |= {"write_model_report", "plot_model_figure", "plot_dataset_figure", "record_config", "all"}
+
+
+def test_a_partial_report_makes_nothing_but_the_report(checkout):
+    """Whatever Snakemake knows of the files, and whatever the settings are by now."""
+    partial = (*arguments(checkout, "test"), "partial=true")
+    output = checkout.run("snakemake", "-n", *partial, ok=False)
+    assert "none of the 2 runs planned has results yet" in output
+    finish(checkout, 2)
+    assert set(checkout.plan(*partial)) == REPORTS | {"audit_split"}  # which training does not wait for
+    for name in ("audit.csv", "near_copies.csv"):
+        (checkout.folder / "results/tiny" / name).touch()
+    plan = checkout.plan(*partial)
+    assert set(plan) == REPORTS
+    assert plan["collect_summary"] == plan["pick_examples"] == plan["write_comparison"] == plan["write_report"] == 1
+    assert {"finetune", "split_folds"} <= set(checkout.plan(*arguments(checkout, "test")))
+    output = checkout.run("snakemake", "-n", *partial, "evaluation={threshold: 0.4}", ok=False)
+    assert "evaluation.threshold 0.5, not 0.4" in output
 
 
 def jobs(checkout, *arguments: str) -> list[tuple[str, dict[str, str]]]:
@@ -161,9 +220,11 @@ def test_figures_share_jobs_on_a_cluster(checkout):
     ("target", "absent"),
     [
         ("features", {"finetune", "evaluate", "collect_summary"}),
-        ("models", {"evaluate", "collect_summary", "plot_model_figure"}),
+        ("models", {"calibrate", "evaluate", "collect_summary", "plot_model_figure"}),
         ("metrics", {"plot_model_figure", "write_report"}),
-        ("figures", {"write_report"}),
+        ("compare", {"plot_model_figure", "write_report"}),
+        ("figures", {"write_report", "write_model_report"}),
+        ("pages", set()),
     ],
 )
 def test_named_targets_stop_where_they_say(checkout, target, absent):

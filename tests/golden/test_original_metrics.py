@@ -15,7 +15,7 @@ def test_equal_to_the_original(kind, n, n_classes):
     expected = golden_file("ssast", "metrics.npz")
     scores, targets = golden_inputs().scores_targets(n, n_classes, 0, single)
     names = [f"c{c}" for c in range(n_classes)]
-    rows = evaluate(scores, targets, names, "any", 0.5, single)
+    rows = evaluate(scores, targets, names, "any", {}, single)
 
     def per_class(metric):
         return [row.value for row in rows if row.metric == metric and row.class_name]

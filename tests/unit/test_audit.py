@@ -77,6 +77,7 @@ def test_measures_of_a_case_worked_out_by_hand():
     assert facts["sites_seen"] == (pytest.approx(2 / 3), "")
     assert facts["site_days_seen"] == (pytest.approx(2 / 4), "")
     assert facts["under_1h"] == (pytest.approx(1 / 4), "")
+    assert facts["under_12h"] == (pytest.approx(2 / 4), "")
     assert facts["gap_h_median"] == (pytest.approx(6), "1 of 4 clips: site not in training")  # of 20 min, 6 h and 23 h
     assert facts["question"][1] == "same places, same nights"
     assert facts["classes_absent"] == (1, "Bat")
@@ -133,7 +134,7 @@ def test_what_is_not_known_is_not_zero():
     for measure, what in {"sites_seen": "site", "site_days_seen": "site and date"}.items():
         assert np.isnan(facts[measure][0])
         assert facts[measure][1] == f"not known: no {what}"
-    for measure in ("gap_h_median", "under_1h"):
+    for measure in ("gap_h_median", "under_1h", "under_12h"):
         assert np.isnan(facts[measure][0])
         assert facts[measure][1] == "not known: no site and time"
 

@@ -15,7 +15,8 @@ from tymbal.runs import Run
 
 DEFAULT = REPO / "config" / "config.yaml"
 SHIPPED = sorted((REPO / "config").glob("*.yaml"))
-OVER = {"esc10_ssl": [REPO / "config" / "esc10.yaml"]}  # files that need others beneath
+# Files that need others beneath.
+OVER = {name: [REPO / "config" / "esc10.yaml"] for name in ("esc10_ssl", "esc10_labels")}
 
 
 def merged(path: Path) -> dict:
@@ -79,8 +80,10 @@ TRAIN = "models/ssast-tiny/train"
         ("experiments/0/folds", [1, 1], "fold 1 x seed 0 is planned twice"),
         (f"{DATASET}/name_patterns", ["(?P<recording>"], "not a regular expression"),
         (f"{DATASET}/name_patterns", ["(?P<site>.+)"], "expected a group (?P<recording>...)"),
-        (f"{DATASET}/name_patterns", ["(?P<recording>.+)_(?P<sha256>.)"], "groups ['sha256'] are columns"),
-        (f"{DATASET}/source", TAGS | {"columns": ["site"]}, "a column that Tymbal fills itself"),
+        (f"{DATASET}/name_patterns", ["(?P<recording>.+)_(?P<sha256>.)"], "groups ['sha256'] have names"),
+        (f"{DATASET}/name_patterns", ["(?P<recording>.+)_(?P<hour>.)"], "groups ['hour'] have names"),
+        (f"{DATASET}/source", TAGS | {"columns": ["site"]}, "a name that Tymbal uses itself"),
+        (f"{DATASET}/source", TAGS | {"columns": ["season"]}, "a name that Tymbal uses itself"),
         (f"{DATASET}/source", TAGS | {"table": "field:tags.csv"}, "'field:tags.csv' names no known root"),
         (f"{DATASET}/source", TAGS | {"table": "D:/tags.csv"}, "relative to data_root, or ROOT:path"),
         (f"{DATASET}/source", {"format": "list", "audio": "a"}, "`classes` and `task` belong to every data set but"),
@@ -113,6 +116,20 @@ TRAIN = "models/ssast-tiny/train"
         (f"{TRAIN}/select_by", "accuracy", "undefined for the multi-label data set"),
         ("models", {"A_b": {}}, "String should match pattern"),
         ("evaluation/target_rule", "some", "evaluation.target_rule"),
+        ("evaluation/choose", {"by": "recall"}, "evaluation.choose.by: found 'recall'"),
+        ("evaluation/choose", {"by": "precision", "precision": 1}, "evaluation.choose.precision: found 1"),
+        ("evaluation/choose", {"shrink": -1}, "evaluation.choose.shrink: found -1"),
+        ("evaluation/choose", {"shrink": float("inf")}, "evaluation.choose.shrink: found inf"),
+        ("evaluation/calibration", "isotonic", "'temperature' or 'platt'"),
+        ("evaluation/bootstrap", {"draws": 0}, "evaluation.bootstrap.draws: found 0"),
+        ("evaluation/bootstrap", {"group": "site"}, "'recording' or 'site-day'"),
+        ("evaluation/slices", ["site", "hour", "site"], "evaluation.slices: 'site' is named twice"),
+        (
+            "evaluation/slices",
+            ["saeson"],
+            "evaluation.slices: 'saeson' is no column of a planned data set",
+        ),
+        ("evaluation/slices", ["label:Unicorn"], "evaluation.slices: 'label:Unicorn' is no column"),
         ("corpora", {"a": {"parts": [{"dataset": "soundscapes", "weight": 0}]}}, "corpora.a.parts.0.weight: found 0"),
     ],
 )
@@ -121,6 +138,19 @@ def test_each_mistake_is_named(keys, value, message):
         load(changed(keys, value))
     assert message in str(error.value)
     assert "config/README.md" in str(error.value)
+
+
+def test_slices_may_be_columns_of_any_planned_data_set():
+    raw = changed("evaluation/slices", ["polyphony", "habitat", "observer", "site", "sample_rate", "label:Bird"])
+    own = {"name_patterns": ["(?P<recording>.+)_(?P<habitat>.+)"], "classes": ["Bird", "Frog"]}
+    raw["datasets"]["soundscapes"] |= own | {"source": TAGS | {"columns": ["observer"]}}
+    load(raw)
+    raw["datasets"]["other"] = raw["datasets"]["soundscapes"]
+    raw["datasets"]["soundscapes"] = raw["datasets"]["other"] | {"source": TAGS}
+    with pytest.raises(InputError) as error:  # the data set that has the column is not planned
+        load(raw)
+    assert error.value.cases == (error.value.cases[0],) and "'observer' is no column" in error.value.cases[0]
+    load(raw | {"experiments": [*raw["experiments"], {"dataset": "other", "model": raw["experiments"][0]["model"]}]})
 
 
 PRETRAINING = {
@@ -352,3 +382,24 @@ def test_rules_see_only_what_they_depend_on():
     assert plan.manifest_settings("soundscapes") == other.manifest_settings("soundscapes")
     assert plan.split_settings("soundscapes") != other.split_settings("soundscapes")
     assert plan.first_run("soundscapes", "ssast-tiny") == Run("soundscapes", "ssast-tiny", 1, 0)
+
+
+def test_platt_scaling_is_of_models_with_bce():
+    raw = merged(REPO / "config" / "esc10.yaml")
+    raw["evaluation"]["calibration"] = "platt"
+    (name,) = {experiment["model"] for experiment in raw["experiments"]}
+    raw["models"][name]["train"]["loss"] = "bce"
+    load(raw)
+    raw["models"][name]["train"]["loss"] = "ce"
+    with pytest.raises(InputError, match=f"model '{name}' has loss 'ce', but evaluation.calibration 'platt'"):
+        load(raw)
+
+
+def test_published_figures_are_shares_not_percent():
+    told = {"model": "random forest", "metric": "accuracy", "value": 0.727, "source": "Piczak 2015"}
+    raw = merged(DEFAULT)
+    raw["datasets"]["soundscapes"]["published"] = [told]
+    assert Plan(load(raw)).published == {"soundscapes": [told]}
+    raw["datasets"]["soundscapes"]["published"] = [{**told, "value": 72.7}]
+    with pytest.raises(InputError, match=r"datasets\.soundscapes\.published\.0\.value: found 72\.7"):
+        load(raw)

@@ -3,56 +3,30 @@
 import dataclasses
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+import small_training
 from helpers import kill, write_store
-from tymbal.config import Evaluation
-from tymbal.config.models import Model
+from small_training import CLASSES, CNN, CPU, NET, RUN, calibrate, inputs, settings, train
+from tymbal.config import Bootstrap, Evaluation
 from tymbal.errors import InputError, OutOfTime
 from tymbal.evaluate import scoring
 from tymbal.evaluate.metrics import headline
 from tymbal.evaluate.starts import known_of_test_clips
 from tymbal.files import sha256
-from tymbal.ingest.manifest import LABEL, write_manifest
-from tymbal.lock import locked
+from tymbal.ingest.manifest import write_manifest
 from tymbal.models.build import build, load_model
 from tymbal.models.ssast import SIZES, Size
 from tymbal.norm import Scale, fit_norm
-from tymbal.runs import Run
 from tymbal.seeds import derive
 from tymbal.store import FeatureStore
 from tymbal.train import finetune as finetuning
-from tymbal.train.finetune import Inputs, Outputs, finetune
-
-CPU = torch.device("cpu")
-RUN = Run("field", "ssast-test", 1, 0)
-CLASSES = ["Owl", "蟬"]
-
-
-CNN = {"arch": "cnn", "n_frames": 16}
-NET = {"arch": "ssast", "patch": (32, 8), "stride": (32, 8), "n_frames": 16}
-
-
-def settings(long_clips="cut", net=NET, **train) -> Model:
-    return Model(
-        frontend="fbank32",
-        long_clips=long_clips,
-        net=net,
-        train={
-            "loss": "bce",
-            "epochs": 2,
-            "batch_size": 6,
-            "optimizer": {"lr": 0.001},
-            "schedule": {"name": "cosine"},
-            "augment": {"mixup": 0.5, "time_mask": 4},
-            **train,
-        },
-    )
+from tymbal.train.finetune import Inputs
 
 
 @pytest.fixture(autouse=True)
@@ -64,50 +38,12 @@ def _small_size(monkeypatch):
 @pytest.fixture
 def data(tmp_path) -> Inputs:
     """18 clips of two classes, six a part."""
-    rng = np.random.default_rng(0)
-    rows, features = [], {}
-    for i in range(18):
-        name = f"clip{i:02d}"
-        features[name] = rng.normal(-8 + 3 * (i % 2), 1, (rng.integers(8, 20), 32))
-        label = {f"{LABEL}{c}": w for c, w in zip(CLASSES, (i % 2, 0.6 * ((i + 1) % 2)), strict=True)}
-        rows.append({"clip_id": name, "root": "data", "path": f"{name}.wav", "recording": f"r{i // 2}", "site": "S1"})
-        rows[-1] |= {
-            "fold": "",
-            "start_s": 0.0,
-            "duration_s": 1.0,
-            "sample_rate": 16000,
-            "channels": 1,
-            "sha256": f"hash{i}",
-            **label,
-        }
-    write_manifest(pd.DataFrame(rows), tmp_path / "manifest.csv")
-    parts = np.repeat(["train", "val", "test"], 6)
-    folds = pd.DataFrame(
-        {"fold": 1, "clip_id": list(features), "part": parts, "subset": [5, 50, 50, 50, 100, 100] + 12 * [pd.NA]}
-    )
-    folds.to_csv(tmp_path / "folds.csv", index=False)
-    store = write_store(tmp_path / "fbank", features)
-    fit_norm(FeatureStore(store), list(features)[:6]).write(tmp_path / "norm.json")
-    return Inputs(tmp_path / "manifest.csv", tmp_path / "folds.csv", store, tmp_path / "norm.json", None)
+    return inputs(tmp_path)
 
 
-def outputs(folder: Path) -> Outputs:
-    names = ("model.safetensors", "model.json", "history.csv", "run.json", "checkpoints")
-    return Outputs(*(folder / name for name in names))
-
-
-def train(data, folder, model=None, run=RUN, deadline=None) -> Outputs:
-    made = outputs(folder)
-    with locked(made.checkpoints):
-        finetune(data, made, run, model or settings(), "any", False, "code", CPU, deadline)
-    return made
-
-
-def score(data, made, folder, evaluation=None) -> tuple[pd.DataFrame, dict]:
-    inputs = scoring.Inputs(made.model, made.card, data.manifest, data.folds, data.store)
-    predictions, metrics = folder / "predictions.csv", folder / "metrics.json"
-    scoring.score_test(inputs, predictions, metrics, RUN, evaluation or Evaluation(), False, CPU)
-    return pd.read_csv(predictions), json.loads(metrics.read_text())
+def score(data, made, folder, **evaluation) -> tuple[pd.DataFrame, dict]:
+    scored = small_training.score(data, made, folder, Evaluation(bootstrap=Bootstrap(draws=5), **evaluation))
+    return pd.read_csv(scored.predictions), json.loads(scored.metrics.read_text())
 
 
 def test_training_writes_a_model_that_scores_the_test_clips(data, tmp_path):
@@ -117,7 +53,7 @@ def test_training_writes_a_model_that_scores_the_test_clips(data, tmp_path):
     assert predictions["label:蟬"].tolist() == [0.6, 0, 0.6, 0, 0.6, 0]
     assert predictions[["score:Owl", "score:蟬"]].to_numpy().max() <= 1
     assert metrics["n_clips"] == 6
-    assert metrics["n_recordings"] == 3
+    assert metrics["n_groups"] == 3
     assert {row["class"] for row in metrics["rows"] if row["metric"] == "AP"} == set(CLASSES)
 
     history = pd.read_csv(made.history)
@@ -127,6 +63,7 @@ def test_training_writes_a_model_that_scores_the_test_clips(data, tmp_path):
     assert columns | {"val_precision", "val_recall", "threshold", "clips_per_s"} <= set(history.columns)
 
     record = json.loads(made.run.read_text())
+    assert record["energy"].keys() == {"gpu_kwh", "cpu_kwh"} and record["energy"]["gpu_kwh"] is None  # without a GPU
     assert record["n_train"] == record["n_train_part"] == record["n_val"] == 6
     assert record["output_dtype"] == "float32"
     assert not made.checkpoints.exists()
@@ -224,10 +161,24 @@ def test_original_padding_is_a_zero_in_log_mel():
     assert Scale.of(-8.0, 2.0, "original").pad * 2 * 2.0 - 8.0 == 0
 
 
+def test_scores_that_are_not_finite_leave_no_predictions(data, tmp_path):
+    """Calibration would have stopped first; its files may be of weights that were sound."""
+    made = train(data, tmp_path / "run")
+    evaluation = Evaluation(bootstrap=Bootstrap(draws=5))
+    files, chosen = calibrate(data, made, tmp_path, evaluation)
+    weights = {name: torch.full_like(value, torch.nan) for name, value in load_file(made.model).items()}
+    save_file(weights, made.model)
+    scored = scoring.Outputs(*(tmp_path / name for name in ("predictions.csv", "metrics.json", "draws.npz")))
+    fitted = (chosen.thresholds, chosen.calibration, made.run)
+    with pytest.raises(InputError, match="not finite"):
+        scoring.score_test(files, *fitted, scored, RUN, evaluation, False, 100, CPU)
+    assert not scored.predictions.exists()
+
+
 def test_threshold_and_target_rule_are_those_named(data, tmp_path):
     made = train(data, tmp_path / "run")
-    _, metrics = score(data, made, tmp_path, Evaluation(target_rule="main", threshold=0.01))
-    assert (metrics["target_rule"], metrics["threshold"]) == ("main", 0.01)
+    _, metrics = score(data, made, tmp_path, target_rule="main", threshold=0.01)
+    assert tuple(metrics["evaluation"][key] for key in ("target_rule", "threshold")) == ("main", 0.01)
     by_class = {row["class"]: row for row in metrics["rows"] if row["metric"] == "AP"}
     assert by_class["Owl"]["n_pos"] == 3
     assert by_class["蟬"]["value"] is None  # its weights are 0.6: no main tag

@@ -226,8 +226,8 @@ def test_everything_is_counted(tmp_path: Path) -> None:
     assert facts["files found by name only"] == 2
     assert facts["rows that repeat another row"] == 1
     assert facts["files in the folder that the source does not mention, not used"] == 1
-    assert facts["names that pattern 1 matches"] == 2
-    assert facts["names that pattern 2 matches"] == 1
+    assert facts["file names of pattern 1 in `name_patterns`"] == 2
+    assert facts["file names of pattern 2 in `name_patterns`"] == 1
     assert facts["encoding of tags.csv"] == "utf-8"
     assert [line for line in summary["warnings"] if "repeat" in line] == [
         "rows that repeat another row, read once: 1: tags.csv row 5 (as tags.csv row 4)"
@@ -334,7 +334,7 @@ def test_a_recording_named_by_the_source_wins_over_the_files_name(tmp_path: Path
     assert prepared.problems == []
     assert prepared.manifest["recording"].tolist() == ["7", "7"]
     assert prepared.manifest["fold"].tolist() == ["1", "2"]
-    assert prepared.summary["facts"]["names that no pattern matches"] == 2
+    assert prepared.summary["facts"]["file names of no pattern"] == 2
 
 
 def test_a_folder_without_any_file_of_the_kind(tmp_path: Path) -> None:

@@ -1,91 +1,31 @@
-"""Differences between models, and the bootstrap behind their intervals."""
+"""Differences between models on the same draws."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tymbal.errors import InputError
-from tymbal.evaluate import bootstrap
-from tymbal.evaluate.bootstrap import accuracy, draw_recordings, mean_average_precision
+from tymbal.evaluate.draws import Drawn, Key, Sample, draw, write_drawn
 from tymbal.evaluate.metrics import evaluate
-from tymbal.evaluate.paired import COLUMNS, N_DRAWS, compare
-from tymbal.evaluate.predictions import SCORE
-from tymbal.ingest.manifest import LABEL
+from tymbal.evaluate.paired import COLUMNS, compare
 from tymbal.runs import Run
-from tymbal.tables import write_csv
 
 CLASSES = ["Owl", "Frog", "蟬"]
-
-# --- the bootstrap ----------------------------------------------------------------------------------------
-
-
-def clips(n: int, n_recordings: int, seed: int = 0):
-    """Scores with many ties, soft labels with rare classes, and recordings."""
-    rng = np.random.default_rng(seed)
-    labels = rng.choice([0, 0.4, 1], size=(n, 3), p=[0.8, 0.05, 0.15]).astype(np.float32)
-    labels[:, 2] = 0
-    labels[:2, 2] = 1  # in many a draw there is no positive
-    scores = (rng.integers(0, 12, (n, 3)) / 12).astype(np.float32)
-    return scores, labels, rng.integers(n_recordings, size=n)
-
-
-def by_repetition(scores, labels, recording, count, rule, single_label):
-    """The metrics of `evaluate` on a table that holds each clip as often as it was drawn."""
-    drawn = np.repeat(np.arange(len(scores)), count[recording])
-    rows = evaluate(scores[drawn], labels[drawn], CLASSES, rule, 0.5, single_label)
-    return {row.metric: row.value for row in rows if not row.class_name}
-
-
-@pytest.mark.parametrize("rule", ["any", "main", "main-ignore-sub"])
-@pytest.mark.parametrize("cells", [1 << 22, 100])
-def test_each_draw_is_evaluated_as_its_clips_are(monkeypatch, rule, cells):
-    monkeypatch.setattr(bootstrap, "CELLS", cells)
-    scores, labels, recording = clips(40, 12)
-    counts = draw_recordings(12, 60, 0)
-    counts[-1] = 0
-    found = mean_average_precision(scores, labels, rule, recording, counts)
-    lacking = 0
-    for value, count in zip(found[:-1], counts[:-1], strict=True):
-        expected = by_repetition(scores, labels, recording, count, rule, False)["mAP_macro"]
-        assert value == pytest.approx(expected, abs=1e-12)
-        lacking += not count[recording[:2]].any()
-    assert lacking > 3
-    assert np.isnan(found[-1])  # nothing drawn: not defined, and not 0
-
-
-def test_accuracy_of_each_draw():
-    scores, _, recording = clips(40, 12)
-    labels = np.eye(3, dtype=np.float32)[np.arange(40) % 3]
-    counts = draw_recordings(12, 60, 0)
-    for value, count in zip(accuracy(scores, labels, recording, counts), counts, strict=True):
-        assert value == pytest.approx(by_repetition(scores, labels, recording, count, "any", True)["accuracy"])
-
-
-def test_draws_are_of_as_many_recordings_with_replacement():
-    counts = draw_recordings(50, 2000, 7)
-    assert (counts[0] == 1).all()
-    assert (counts.sum(axis=1) == 50).all()
-    assert counts[1:].mean(axis=0) == pytest.approx(1, abs=0.1)
-    assert (counts[1:] == 0).mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.01)
-    assert np.array_equal(counts, draw_recordings(50, 2000, 7))
-    assert not np.array_equal(counts, draw_recordings(50, 2000, 8))
-
-
-# --- pairs ------------------------------------------------------------------------------------------------
+N_DRAWS = 400
 
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes the predictions of a run; gives run and folder."""
+    """Writes the draws of a run as an evaluation does; gives run and folder."""
 
-    def write(run: Run, scores: np.ndarray, labels: np.ndarray, recording, site="S1", clip_ids=None):
-        table = pd.DataFrame({"clip_id": clip_ids or [f"f{run.fold}c{i}" for i in range(len(scores))]})
-        table["recording"], table["site"] = recording, site
-        for prefix, values in ((SCORE, scores), (LABEL, labels)):
-            table[[prefix + name for name in CLASSES]] = values
+    def write(run: Run, scores, labels, groups, single_label=True, rule="any", clip_ids=None):
+        sample = Sample(clip_ids or [f"f{run.fold}c{i}" for i in range(len(scores))], groups, "recording", N_DRAWS)
+        draws = draw(groups, N_DRAWS, run.dataset, run.fold, "test")
+        thresholds = {"fixed": 0.5, "chosen": 0.4}
+        rows = evaluate(scores, labels, CLASSES, rule, thresholds, single_label, calibrated=scores, draws=draws)
+        keys = [Key(row.metric, row.class_name, row.thresholds, row.unit, row.slice, row.level) for row in rows]
         folder = tmp_path / run.folder
-        folder.mkdir(parents=True, exist_ok=True)
-        write_csv(table, folder / "predictions.csv", float_format="%.9g")
+        write_drawn(Drawn(keys, np.stack([row.drawn for row in rows]), sample), folder / "draws.npz")
         return run, folder
 
     return write
@@ -99,11 +39,19 @@ def single(n: int, share_right: float, seed: int = 0):
     return np.eye(3, dtype=np.float32)[predicted] * 0.8, np.eye(3, dtype=np.float32)[truth]
 
 
-def paired(runs, single_label=True) -> pd.DataFrame:
-    return compare(runs, {"field": single_label}, "any").set_index(["model_a", "model_b", "metric"])
+def several(n: int, seed: int, n_groups: int):
+    """Scores with many ties, soft labels, and groups; the labels do not depend on the seed."""
+    rng = np.random.default_rng(n)
+    labels = rng.choice([0, 0.4, 1], size=(n, 3), p=[0.8, 0.05, 0.15]).astype(np.float32)
+    groups = [f"r{i}" for i in rng.integers(n_groups, size=n)]
+    return (np.random.default_rng(seed).integers(0, 12, (n, 3)) / 12).astype(np.float32), labels, groups
 
 
-def test_a_pair_is_compared_in_the_runs_it_shares(write):
+def paired(runs) -> pd.DataFrame:
+    return compare(runs).set_index(["model_a", "model_b", "metric"])
+
+
+def test_a_pair_is_compared_in_the_folds_it_shares(write):
     runs, right = [], {"good": [], "bad": []}
     for fold, seed in ((1, 0), (2, 0), (1, 5), (2, 5)):
         n = 40 * fold
@@ -113,21 +61,25 @@ def test_a_pair_is_compared_in_the_runs_it_shares(write):
             right[model].append((scores.argmax(1) == labels.argmax(1)) * 1.0)
     scores, labels = single(40, 0.2, 9)
     runs.append(write(Run("field", "once", 1, 5), scores, labels, [f"1-{i // 2}" for i in range(40)]))
-    runs.append(write(Run("field", "alone", 3, 5), scores, labels, "r"))
+    runs.append(write(Run("field", "alone", 3, 5), scores, labels, ["r"] * 40))
     table = paired(runs)
     assert list(table.reset_index()[COLUMNS]) == COLUMNS
-    assert [pair for pair in table.index if pair[2] == "mAP"] == [
-        ("bad", "good", "mAP"),
-        ("bad", "once", "mAP"),
-        ("good", "once", "mAP"),
-    ]
+    pairs = [("bad", "good"), ("bad", "once"), ("bad", "alone"), ("good", "once"), ("good", "alone"), ("once", "alone")]
+    assert [key[:2] for key in table.index if key[2] == "mAP_macro"] == pairs
+    apart = table.loc["once", "alone"]
+    assert (apart[["n_folds", "n_runs_a", "n_runs_b", "n_groups", "draws"]] == 0).all(axis=None)
+    assert apart[["mean_a", "mean_b", "difference", "low", "high"]].isna().all(axis=None)
+    metrics = ["mAP_macro", "AUC_macro", "lwlrap", "F1_macro", "accuracy", "Brier_calibrated"]
+    assert table.loc["bad", "good"].index.tolist() == metrics
     row = table.loc["bad", "good", "accuracy"]
-    assert (row["n_runs"], row["n_recordings"], row["draws"]) == (4, 20 + 40, N_DRAWS)
+    assert row[["n_folds", "n_runs_a", "n_runs_b", "n_groups", "draws"]].tolist() == [2, 4, 4, 20 + 40, N_DRAWS]
     means = {model: np.mean([clips.mean() for clips in of_runs]) for model, of_runs in right.items()}
     assert row["mean_a"] == pytest.approx(means["bad"])
     assert row["difference"] == pytest.approx(means["good"] - means["bad"])
     assert 0 < row["low"] < row["difference"] < row["high"]
-    assert table.loc["bad", "once", "accuracy"][["n_runs", "n_recordings"]].tolist() == [1, 20]
+    row_once = table.loc["bad", "once", "accuracy"]
+    assert row_once[["n_folds", "n_runs_a", "n_runs_b", "n_groups"]].tolist() == [1, 2, 1, 20]
+    assert row_once["mean_a"] == pytest.approx((right["bad"][0].mean() + right["bad"][2].mean()) / 2)
     # The interval of a mean over folds of differences, as the normal approximation has it.
     of_folds = [np.mean([right["good"][i] - right["bad"][i] for i in (fold, fold + 2)], axis=0) for fold in (0, 1)]
     of_recordings = [clips.reshape(-1, 2).mean(axis=1) for clips in of_folds]
@@ -136,30 +88,31 @@ def test_a_pair_is_compared_in_the_runs_it_shares(write):
 
 
 @pytest.mark.parametrize("rule", ["any", "main-ignore-sub"])
-def test_differences_are_those_of_the_means_over_runs(write, rule):
-    """Folds of different sizes, one without any positive: where the clips of all folds pooled would tell otherwise."""
-    runs, alone = [], {"a": [], "b": []}
-    for fold, seed in ((1, 0), (2, 0), (3, 0), (1, 1)):
-        _, labels, recording = clips(20 * fold, 6, fold)
-        labels = labels * (fold != 3)
-        for model in alone:
-            scores = clips(20 * fold, 6, 100 * fold + 10 * seed + len(alone[model]) + (model == "b"))[0] * fold / 3
-            runs.append(write(Run("field", model, fold, seed), scores, labels, recording))
-            found = {row.metric: row.value for row in evaluate(scores, labels, CLASSES, rule, 0.5, False)}
-            alone[model].append(found["mAP_macro"])
-    row = compare(runs, {"field": False}, rule).iloc[0]
-    a, b = (np.mean([value for value in values if value is not None]) for values in alone.values())
-    assert None in alone["a"]
+def test_differences_are_those_of_the_means_over_folds(write, rule):
+    """Folds of different sizes, one without positives, and unlike seeds: clips or runs pooled would tell otherwise."""
+    runs, alone = [], {"a": {}, "b": {}}
+    seeds = {"a": [(1, 0), (2, 0), (3, 0), (1, 1)], "b": [(1, 7), (2, 8), (2, 9), (3, 7)]}
+    for model, of_folds in alone.items():
+        for fold, seed in seeds[model]:
+            scores, labels, groups = several(20 * fold, 100 * fold + 10 * seed + (model == "b"), 6)
+            labels = labels * (fold != 3)
+            runs.append(write(Run("field", model, fold, seed), scores, labels, groups, False, rule))
+            found = {row.metric: row.value for row in evaluate(scores, labels, CLASSES, rule, {}, False)}
+            of_folds.setdefault(fold, []).append(found["mAP_macro"])
+    row = paired(runs).loc["a", "b", "mAP_macro"]
+    assert alone["a"].pop(3) == alone["b"].pop(3) == [None]
+    a, b = (np.mean([np.mean(values) for values in of_folds.values()]) for of_folds in alone.values())
     assert row[["mean_a", "mean_b", "difference"]].tolist() == pytest.approx([a, b, b - a])
+    assert row[["n_folds", "n_runs_a", "n_runs_b"]].tolist() == [3, 4, 4]
 
 
 def test_equal_models_do_not_differ_whatever_is_drawn(write):
-    scores, labels, recording = clips(50, 10)
-    runs = [write(Run("field", model, 1, 0), scores, labels, recording) for model in ("a", "b")]
-    table = paired(runs, single_label=False)
-    assert table.index.tolist() == [("a", "b", "mAP")]  # no accuracy without single labels
-    assert table.loc["a", "b", "mAP"][["difference", "low", "high"]].tolist() == [0, 0, 0]
-    assert table["draws"].item() == N_DRAWS
+    scores, labels, groups = several(50, 0, 10)
+    runs = [write(Run("field", model, 1, 0), scores, labels, groups, single_label=False) for model in ("a", "b")]
+    table = paired(runs)
+    assert "accuracy" not in table.loc["a", "b"].index  # undefined without single labels
+    assert (table[["difference", "low", "high"]] == 0).all(axis=None)
+    assert (table["draws"] == N_DRAWS).all()
 
 
 def test_more_clips_of_the_same_recordings_make_no_narrower_interval(write):
@@ -167,7 +120,8 @@ def test_more_clips_of_the_same_recordings_make_no_narrower_interval(write):
         runs = []
         for model, share in (("a", 0.5), ("b", 0.7)):
             scores, labels = (np.repeat(part, copies, axis=0) for part in single(30, share, int(10 * share)))
-            runs.append(write(Run("field", model, 1, 0), scores, labels, np.repeat(np.arange(30), copies)))
+            groups = [f"r{i // copies}" for i in range(30 * copies)]
+            runs.append(write(Run("field", model, 1, 0), scores, labels, groups))
         return paired(runs).loc["a", "b", "accuracy"][["low", "high"]].tolist()
 
     once = interval(1)
@@ -180,7 +134,7 @@ def test_the_interval_depends_on_nothing_else(write):
         made = []
         for model, share in names:
             scores, labels = single(60, share, int(100 * share))
-            made.append(write(Run("field", model, 1, 0), scores, labels, np.arange(60) // 3))
+            made.append(write(Run("field", model, 1, 0), scores, labels, [f"r{i // 3}" for i in range(60)]))
         return made
 
     alone = paired(runs([("a", 0.5), ("b", 0.6)]))
@@ -188,28 +142,19 @@ def test_the_interval_depends_on_nothing_else(write):
     pd.testing.assert_frame_equal(alone, among.loc[alone.index])
 
 
-def test_recordings_of_one_name_at_two_sites_are_two(write):
-    runs = []
-    for model, share in (("a", 0.5), ("b", 0.6)):
-        scores, labels = single(20, share)
-        site = np.repeat(["S1", "S2"], 10)
-        runs.append(write(Run("field", model, 1, 0), scores, labels, [f"r{i % 5}" for i in range(20)], site))
-    assert paired(runs)["n_recordings"].tolist() == [10, 10]
-
-
-def test_predictions_of_different_clips_are_refused(write):
+def test_results_of_different_clips_are_refused(write):
     scores, labels = single(3, 1.0)
     runs = [
-        write(Run("field", model, 2, 0), scores, labels, "r", clip_ids=["x", "y", last])
+        write(Run("field", model, 2, 0), scores, labels, ["r"] * 3, clip_ids=["x", "y", last])
         for model, last in (("a", "z"), ("b", "w"))
     ]
-    with pytest.raises(InputError, match=r"predictions of a and b on field, fold 2, seed 0, are of different clips"):
+    with pytest.raises(InputError, match=r"results/field/b/fold2/seed0: other clip_ids than results/field/a/"):
         paired(runs)
 
 
 def test_a_metric_that_is_never_defined_is_empty(write):
     scores, labels = single(6, 1.0)
-    runs = [write(Run("field", model, 1, 0), scores, 0 * labels, "r") for model in ("a", "b")]
-    row = paired(runs, single_label=False).loc["a", "b", "mAP"]
+    runs = [write(Run("field", model, 1, 0), scores, 0 * labels, ["r"] * 6, False) for model in ("a", "b")]
+    row = paired(runs).loc["a", "b", "mAP_macro"]
     assert row[["mean_a", "difference", "low", "high"]].isna().all()
     assert row["draws"] == 0

@@ -143,6 +143,7 @@ def test_an_epoch_takes_each_clip_as_often_as_its_weight_says(inputs, tmp_path, 
 def test_what_a_pretraining_leaves(inputs, tmp_path):
     made = run(inputs, tmp_path / "run", settings(check_every=2))
     history, record = pd.read_csv(made.history), json.loads(made.run.read_text())
+    assert record["energy"].keys() == {"gpu_kwh", "cpu_kwh"} and record["energy"]["gpu_kwh"] is None  # without a GPU
     assert history["step"].tolist() == [2, 4, 6, 8, 10, 12, 14, 16, 18, 20]
     assert history["epoch"].tolist() == pytest.approx(np.arange(2, 21, 2) / 5)
     for name in ("loss", "nce", "accuracy", "mse"):

@@ -61,7 +61,7 @@ def test_transductive_goes_from_one_pre_training_to_the_next(tmp_path):
     assert table["transductive"].to_dict() == {"first": 1, "second": 1, "third": 0}
     assert table.loc["second", ["init", "start"]].tolist() == ["ssl", "first"]
     own = tables["corpora"].groupby("corpus")["transductive"].max()
-    assert own.to_dict() == {"mixed": 1, "mixed-without-esc-fold1": 0}
+    assert own.to_dict() == {"everything": 1, "mixed-without-esc-fold1": 0}
 
 
 def test_without_pre_training_there_are_the_columns_alone():

@@ -1,13 +1,22 @@
 """Which pre-trainings a configuration asks for, and what each of them must not see."""
 
+import json
+import re
+from pathlib import Path
+
 import pytest
 import yaml
 
 from helpers import REPO, merged_config
 from tymbal.config import load
+from tymbal.errors import InputError
+from tymbal.finished import FILES, digests
 from tymbal.plan import Plan
 from tymbal.runs import HeldOut, PretrainRun, Run
 
+OF_DATASET = ["manifest.csv", "folds.csv", "folds_balance.csv", "ingest.json", "quarantine.csv"]
+OF_DATASET += ["fbank/fbank128/index.csv"]
+OF_PRETRAINING = ["encoder.safetensors", "encoder.json", "history.csv", "run.json"]
 NET = {"arch": "ssast", "size": "tiny", "patch": [128, 8], "n_frames": 496}
 TRAIN = {"epochs": 1, "batch_size": 8}
 
@@ -145,3 +154,125 @@ def test_a_seed_that_is_not_planned_starts_as_the_others_do(ssl_corpus, start_co
     assert planned.init(PretrainRun(ssl_corpus, "b", 5)) == expected
     other = planned.init(run(4)._replace(seed=9))
     assert other == ["results/pretrain/wide-without-esc10-fold4/b/seed0/encoder.safetensors"]
+
+
+# --- partial results --------------------------------------------------------------------------------------
+
+
+def finished(planned: Plan, *runs: Run) -> None:
+    """Leave what a report reads of runs, of their data set and of their pre-trainings."""
+    results = {"made_from": {}, "evaluation": planned.config.evaluation.model_dump(mode="json")}
+    for run in runs:
+        folders = {run.folder: FILES, f"results/{run.dataset}": OF_DATASET}
+        records = {run.folder: {"model": planned.model_settings(run.model)}}
+        start = planned.pretrain_of(run)
+        while start:
+            folders |= {start.folder: OF_PRETRAINING, f"results/pretrain/{start.corpus}": ["clips.csv", "corpus.json"]}
+            folders |= {f"results/{name}": OF_DATASET for name in planned.corpus_datasets(start.corpus)}
+            records[start.folder] = {"pretraining": planned.config.pretraining[start.ssl].model_dump(mode="json")}
+            start = planned.starts.get(start)
+        for folder, names in folders.items():
+            for name in names:
+                Path(folder, name).parent.mkdir(parents=True, exist_ok=True)
+                Path(folder, name).touch()
+        for folder, record in records.items():
+            Path(folder, "run.json").write_text(json.dumps(record))
+        Path(run.folder, "metrics.json").write_text(json.dumps(results))
+
+
+def partial() -> Plan:
+    """Five folds from scratch on ESC-10, and as many from a pre-training for each fold."""
+    names = ("config", "esc10", "esc10_ssl")
+    raw = merged_config(*(REPO / "config" / f"{name}.yaml" for name in names))
+    return Plan(load({**raw, "partial": True}))
+
+
+def test_a_partial_report_is_of_the_runs_with_results(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    everything = esc10_ssl()
+    chosen = [everything.runs[1], next(run for run in everything.runs if everything.pretrain_of(run))]
+    finished(everything, *chosen)
+    planned = partial()
+    assert planned.runs == chosen
+    assert planned.planned == everything.runs
+    assert planned.pairs == sorted({(run.dataset, run.model) for run in chosen})
+    assert planned.pretrains[-1] == everything.pretrain_of(chosen[1])
+    assert len(planned.pretrains) < len(everything.pretrains)
+    assert f"2 of {len(everything.runs)} runs" in planned.sentence()
+    assert esc10_ssl().runs == everything.runs  # without `partial`, what is there does not matter
+
+
+def test_a_run_is_done_only_with_all_that_is_read_of_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    everything = esc10_ssl()
+    scratch, started = everything.runs[1], next(run for run in everything.runs if everything.pretrain_of(run))
+    finished(everything, scratch, started)
+    start = everything.pretrain_of(started)
+    needed = [f"{started.folder}/{name}" for name in FILES] + [f"results/pretrain/{start.corpus}/corpus.json"]
+    for path in map(Path, [*needed, f"{start.folder}/run.json", f"{start.folder}/encoder.safetensors"]):
+        content = path.read_bytes()
+        path.unlink()
+        planned = partial()
+        assert planned.runs == [scratch]
+        assert f"{started.folder}: {path} is not there" in planned.left_out[started]
+        path.write_bytes(content)
+    assert partial().runs == [scratch, started]
+    told = partial().sentence()
+    assert "left out, 30:" in told
+    assert told.count("is not there") == 10  # the others are counted
+
+
+@pytest.mark.parametrize("changed", ["thresholds.json", "calibration.json", "run.json", "../../../folds.csv"])
+def test_a_run_that_is_not_scored_anew_is_left_out(tmp_path, monkeypatch, changed):
+    """It was trained or calibrated again, or split otherwise, after what is in metrics.json."""
+    monkeypatch.chdir(tmp_path)
+    everything = esc10_ssl()
+    finished(everything, *everything.runs[:2])
+    folder = Path(everything.runs[0].folder)
+    path = folder / changed
+    results = json.loads((folder / "metrics.json").read_text())
+    (folder / "metrics.json").write_text(json.dumps(results | {"made_from": digests([path])}))
+    assert partial().runs == everything.runs[:2]
+    path.write_text(path.read_text() + " ")
+    planned = partial()
+    assert planned.runs == [everything.runs[1]]
+    assert planned.left_out[everything.runs[0]] == f"{folder}: scored before {path.name} changed"
+
+
+def test_runs_of_other_evaluation_settings_are_left_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    everything = esc10_ssl()
+    finished(everything, *everything.runs[:2])
+    path = Path(everything.runs[0].folder, "metrics.json")
+    results = json.loads(path.read_text())
+    results["evaluation"]["slices"] = ["site"]  # the same figures but for slices
+    path.write_text(json.dumps(results))
+    assert partial().runs == everything.runs[:2]
+    results["evaluation"]["target_rule"] = "main"
+    path.write_text(json.dumps(results))
+    assert partial().runs == [everything.runs[1]]
+    assert "evaluation.target_rule main, not any" in partial().sentence()
+
+
+def test_runs_that_were_trained_with_other_settings_are_left_out(tmp_path, monkeypatch):
+    """Themselves, or what they started from."""
+    monkeypatch.chdir(tmp_path)
+    everything = esc10_ssl()
+    started = next(run for run in everything.runs if everything.pretrain_of(run))
+    finished(everything, *everything.runs[:2], started)
+    folders = (everything.runs[0].folder, everything.pretrain_of(started).folder)
+    for folder, kind in zip(folders, ("model", "pretraining"), strict=True):
+        path = Path(folder, "run.json")
+        record = json.loads(path.read_text())
+        record[kind]["train"]["epochs"] = 777
+        path.write_text(json.dumps(record))
+    planned = partial()
+    assert planned.runs == [everything.runs[1]]
+    assert re.fullmatch(rf"{folders[0]}: train.epochs 777, not \d+", planned.left_out[everything.runs[0]])
+    assert re.fullmatch(rf"{folders[1]}: train.epochs 777, not \d+", planned.left_out[started])
+
+
+def test_a_partial_report_of_nothing_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="none of the 32 runs planned has results yet"):
+        partial()

@@ -318,7 +318,7 @@ def test_clip_without_site_or_date_is_told(group):
     with pytest.raises(InputError) as error:
         split_folds(manifest, HOLDOUT.model_copy(update={"group": group}))
     assert str(error.value).splitlines() == [
-        f"clips without a {group}, by which the split groups them: 3 problems",
+        f"clips without a {group}, by which split.group groups them: 3 problems",
         "  - clip r000_1: no date",
         "  - clip r001_1: no site and no date",
         "  - clip r003_4: no site",

@@ -8,10 +8,15 @@ import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, confusion_matrix
 
-from fake_runs import corpus_facts, fake_frames, write_dataset, write_runs
+from fake_runs import EVALUATION, corpus_facts, fake_frames, write_dataset, write_runs
+from tymbal.errors import InputError
+from tymbal.evaluate.examples import pick_examples
+from tymbal.evaluate.pooled import CURVE_STEPS
 from tymbal.evaluate.predictions import read_predictions
-from tymbal.evaluate.summary import CURVE_STEPS, collect, pick_examples
+from tymbal.evaluate.summary import collect, planned_runs, published
 from tymbal.evaluate.tables import read_table, rows_of, write_table
+from tymbal.finished import digests
+from tymbal.runs import Run
 
 CLASSES = ["Bird", "Frog", "NA", "7"]  # names that a table reader could take for something else
 
@@ -21,7 +26,7 @@ def multi(tmp_path_factory):
     """Runs of a multi-label data set, one class without positives, and their tables."""
     root = tmp_path_factory.mktemp("multi")
     runs = write_runs(root, "2024", "m", CLASSES, n_folds=2, seeds=(0, 1), absent=["7"])
-    return runs, collect(runs, {"2024": write_dataset(root / "data", CLASSES)}, {"m": "m"})
+    return runs, collect(runs, {"2024": write_dataset(root / "data", CLASSES)}, {"m": "m"}, EVALUATION)
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +34,7 @@ def single(tmp_path_factory):
     """Likewise with single labels and all classes present."""
     root = tmp_path_factory.mktemp("single")
     runs = write_runs(root, "esc", "m", CLASSES, single_label=True)
-    return runs, collect(runs, {"esc": write_dataset(root / "data", CLASSES)}, {"m": "m"})
+    return runs, collect(runs, {"esc": write_dataset(root / "data", CLASSES)}, {"m": "m"}, EVALUATION)
 
 
 def pooled(runs):
@@ -40,15 +45,24 @@ def pooled(runs):
 def test_columns(multi):
     tables = multi[1]
     assert {name: ", ".join(table.columns) for name, table in tables.items()} == {
-        "metrics": "dataset, model, fold, seed, part, target_rule, threshold, metric, class, value, n_pos, n_clips, "
-        "n_classes, note",
+        "metrics": "dataset, model, fold, seed, part, target_rule, threshold, metric, class, thresholds, unit, value, "
+        "low, high, draws, n_pos, n_clips, n_groups, n_classes, note",
+        "intervals": "dataset, model, metric, class, thresholds, unit, n_runs, n_folds, n_seeds, n_groups, value, low, "
+        "high, draws",
+        "slices": "dataset, model, slice, level, metric, value, low, high, draws, n_runs, n_clips, n_pos, n_groups, "
+        "n_classes",
+        "thresholds": "dataset, model, fold, seed, class, threshold, low, high, own, overall, n_pos, f1, precision, "
+        "recall",
+        "reliability": "dataset, model, stage, bin, least_score, mean_score, most_score, share_positive, n, low, high",
+        "dependence": "dataset, model, class_a, class_b, n_both, expected_both, error_correlation",
         "curves": "dataset, model, fold, seed, epoch, lr, head_lr, train_loss, val_loss, val_mAP, val_AUC, val_dprime, "
         "val_precision, val_recall, val_accuracy, threshold, clips_per_s, seconds, best",
         "pr_curves": "dataset, model, class, recall, precision, n_pos, n_clips, prevalence",
         "confusion": "dataset, model, kind, true_class, predicted_class, n, share",
         "balance": "dataset, fold, part, class, n_clips, n_groups, weight, share, target_share, residual",
         "runs": "dataset, model, fold, seed, best_epoch, epochs, n_train, n_val, n_test, parameters, device, "
-        "precision, peak_memory_mb, minutes, label_percent, family, init, start, test_clips",
+        "precision, peak_memory_mb, minutes, gpu_kwh, cpu_kwh, label_percent, family, init, start, test_clips, "
+        "started, ended, code, tymbal, commit, dirty, torch, python, machine, container, slurm_job, settings",
         "audit": "dataset, fold, part, measure, value, note",
         "near_copies": "dataset, fold, part, clip_id, train_clip_id, cosine, correlation",
         "quarantine": "dataset, file, where, kind, reason",
@@ -60,15 +74,98 @@ def test_metrics_are_those_of_the_runs(multi):
     runs, tables = multi
     for run, folder in runs:
         result = json.loads((folder / "metrics.json").read_text())
+        told = [row for row in result["rows"] if not row["slice"]]
+        assert len(told) < len(result["rows"])
         metrics = tables["metrics"]
         mine = metrics[(metrics["fold"] == run.fold) & (metrics["seed"] == run.seed)]
-        assert mine["metric"].tolist() == [row["metric"] for row in result["rows"]]
-        assert [None if math.isnan(v) else v for v in mine["value"]] == [row["value"] for row in result["rows"]]
-        assert set(mine["n_clips"]) == {40}
+        for column in ("metric", "thresholds", "unit", "value", "low", "n_groups"):
+            found = [None if isinstance(v, float) and math.isnan(v) else v for v in mine[column]]
+            assert found == [row[column] for row in told]
+        assert set(mine["n_clips"]) == {40, 20}  # two clips a recording
+
+
+def test_intervals_and_slices_are_of_means_over_runs(multi):
+    tables = multi[1]
+    overall = tables["intervals"].query("metric == 'mAP_macro' and unit == 'clip'")
+    assert len(overall) == 1
+    metrics = tables["metrics"].query("metric == 'mAP_macro' and unit == 'clip'")
+    row = overall.iloc[0]
+    assert row["value"] == pytest.approx(metrics["value"].mean())
+    assert row["low"] < row["value"] < row["high"]
+    assert row[["n_runs", "n_folds", "n_seeds", "n_groups", "draws"]].tolist() == [4, 2, 2, 40, 30]
+    slices = tables["slices"]
+    assert set(slices["slice"]) == {"polyphony", "site", "hour", "season", "signal_level", "known_site"}
+    assert set(slices["metric"]) == {"mAP_macro", "prevalence_macro", "AUC_macro", "F1_macro"}
+    levels = slices[(slices["slice"] == "known_site") & (slices["metric"] == "AUC_macro")]
+    assert levels[["level", "n_clips"]].to_numpy().tolist() == [["known", 56], ["new", 24]]
+
+
+def test_thresholds_and_reliability_of_all_runs(multi):
+    runs, tables = multi
+    thresholds = tables["thresholds"]
+    assert len(thresholds) == 4 * len(CLASSES)
+    assert thresholds.loc[thresholds["class"] == "7", ["own", "f1"]].isna().all(axis=None)
+    scores, labels = pooled(runs)
+    for stage, rows in tables["reliability"].groupby("stage"):
+        assert rows["n"].sum() == scores.size
+        positives = (rows["n"] * rows["share_positive"]).sum()
+        assert positives == pytest.approx((labels > 0).sum())
+        if stage == "before":
+            assert (rows["n"] * rows["mean_score"]).sum() == pytest.approx(scores.sum(), rel=1e-5)
+
+
+def test_runs_of_a_fold_on_other_clips_are_refused(tmp_path):
+    runs = write_runs(tmp_path, "d", "m", CLASSES, n_folds=1)
+    runs += write_runs(tmp_path, "d", "n", CLASSES, n_folds=1, n_test=30)
+    with pytest.raises(InputError, match=r"results/d/n/fold1/seed0: other clip_ids, groups than results/d/m/"):
+        collect(runs, {"d": write_dataset(tmp_path / "data", CLASSES)}, {"m": "m", "n": "n"}, EVALUATION)
+
+
+def test_results_of_another_generation_or_of_other_settings_are_all_named(tmp_path):
+    runs = write_runs(tmp_path, "d", "m", CLASSES, n_folds=3)
+    data = {"d": write_dataset(tmp_path / "data", CLASSES)}
+    calibration = runs[0][1] / "calibration.json"
+    calibration.write_text(calibration.read_text() + " ")
+    metrics = runs[1][1] / "metrics.json"
+    result = json.loads(metrics.read_text())
+    result["evaluation"] |= {"target_rule": "main", "threshold": 0.3, "slices": []}
+    metrics.write_text(json.dumps(result))
+    with pytest.raises(InputError) as error:
+        collect(runs, data, {"m": "m"}, EVALUATION)
+    assert error.value.cases == (
+        f"{runs[0][1]}: scored before calibration.json changed",
+        f"{runs[1][1]}: evaluation.target_rule main, not any; evaluation.threshold 0.3, not 0.5",
+    )
+
+
+def test_results_of_an_earlier_split_are_refused(tmp_path):
+    ((run, folder),) = write_runs(tmp_path, "d", "m", CLASSES, n_folds=1)
+    data = write_dataset(tmp_path / "data", CLASSES)
+    (data / "folds.csv").write_text("clip_id\n")
+    metrics = folder / "metrics.json"
+    result = json.loads(metrics.read_text())
+    result["made_from"] |= digests([data / "folds.csv"])
+    metrics.write_text(json.dumps(result))
+    collect([(run, folder)], {"d": data}, {"m": "m"}, EVALUATION)
+    (data / "folds.csv").write_text("clip_id\na\n")
+    with pytest.raises(InputError, match=r"fold1/seed0: scored before folds.csv changed"):
+        collect([(run, folder)], {"d": data}, {"m": "m"}, EVALUATION)
+
+
+def test_planned_runs_are_counted_with_those_that_have_results():
+    planned = [Run("d", model, fold, 0) for model in ("m", "n", "o") for fold in (1, 2)]
+    table = planned_runs(planned, [planned[0], planned[2], planned[3]])
+    assert table.to_numpy().tolist() == [["d", "m", 2, 1], ["d", "n", 2, 2], ["d", "o", 2, 0]]
+
+
+def test_published_figures_keep_their_source():
+    row = {"model": "SVM", "metric": "accuracy", "value": 0.675, "source": "Piczak 2015"}
+    assert published({"esc": [row], "own": []}).to_dict("records") == [{"dataset": "esc", **row}]
 
 
 def test_runs_have_one_row_each(multi):
     table = multi[1]["runs"]
+    assert table[["commit", "dirty", "torch", "container"]].iloc[0].tolist() == ["0" * 40, 0, "2.9.1", ""]
     assert table[["fold", "seed", "n_test", "parameters", "init"]].to_numpy().tolist() == [
         [fold, seed, 40, 5524416, "scratch"] for seed in (0, 1) for fold in (1, 2)
     ]
@@ -77,7 +174,7 @@ def test_runs_have_one_row_each(multi):
 def starts(tmp_path, **settings):
     """The columns that tell what two folds of the data set `esc` start from."""
     runs = write_runs(tmp_path, "esc", "m-10", CLASSES, label_percent=10, **settings)
-    table = collect(runs, {"esc": write_dataset(tmp_path / "data", CLASSES)}, {"m-10": "m"})["runs"]
+    table = collect(runs, {"esc": write_dataset(tmp_path / "data", CLASSES)}, {"m-10": "m"}, EVALUATION)["runs"]
     return table[["label_percent", "family", "init", "start", "test_clips"]].to_numpy().tolist()
 
 
@@ -123,7 +220,7 @@ def test_pooled_curves_give_the_pooled_average_precision(multi):
 
 def test_long_curves_are_thinned(tmp_path):
     runs = write_runs(tmp_path, "d", "m", CLASSES, n_folds=1, n_test=4000)
-    curve = collect(runs, {"d": write_dataset(tmp_path / "b", CLASSES)}, {"m": "m"})["pr_curves"].query(
+    curve = collect(runs, {"d": write_dataset(tmp_path / "b", CLASSES)}, {"m": "m"}, EVALUATION)["pr_curves"].query(
         "`class` == 'Bird'"
     )
     assert curve["n_pos"].iloc[0] > 2 * CURVE_STEPS
@@ -172,7 +269,7 @@ def test_ingest_of_several_data_sets(tmp_path):
         "a": write_dataset(tmp_path / "a", CLASSES, 1),
         "b": write_dataset(tmp_path / "b", CLASSES, 1, n_near=2, n_quarantined=3),
     }
-    tables = collect(runs, folders, {"m": "m"})
+    tables = collect(runs, folders, {"m": "m"}, EVALUATION)
     assert tables["near_copies"]["dataset"].tolist() == ["b"] * 2
     assert tables["quarantine"][["dataset", "kind"]].to_numpy().tolist() == [["b", "truncated files"]] * 3
     told = tables["ingest"].query("kind == 'quarantined'")

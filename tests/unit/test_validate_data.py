@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 
-from tymbal.config import Config, load
+from tymbal.config import Config, Evaluation, load
 from tymbal.config.data import KFold
 from tymbal.config.models import Model
 from tymbal.diagnose import Diagnosis
@@ -22,6 +22,7 @@ from tymbal.validate.clips import feature_findings, label_findings, length_findi
 from tymbal.validate.data import DataSize, check_dataset
 from tymbal.validate.findings import Finding
 from tymbal.validate.model import Limits
+from tymbal.validate.seeds import seed_findings
 
 RATE = 16000
 MODEL = {
@@ -220,6 +221,68 @@ def test_validation_clips_that_cannot_choose_an_epoch_are_an_error(root, metric,
     assert error.title == f"train.select_by {metric}: no class has positive and negative validation clips"
     assert error.cases == ("fold 1",)
     assert not errors("loss")
+
+
+def parts(root: Path, val: str, **row: object) -> dict:
+    """Files with number 1 test, those with `val` validate, all others train; `row` is set in those of validation."""
+    table = pd.read_csv(root / "labels.csv")
+    part = {"1": "test", val: "val"}
+    table["fold"] = table["file"].str.extract(r"(\d)", expand=False).map(part).fillna("train")
+    table.loc[table["fold"] == "val", list(row)] = list(row.values())
+    table.to_csv(root / "labels.csv", index=False)
+    source = LONG["source"] | {"fold_column": "fold", **({"weight_column": "weight"} if "weight" in row else {})}
+    return {"source": source, "split": {"scheme": "given"}}
+
+
+def evaluated(config: Config, **evaluation: object) -> Config:
+    return config.model_copy(update={"evaluation": Evaluation.model_validate(evaluation)})
+
+
+def test_held_out_clips_without_site_or_date_are_told_before_a_bootstrap_by_site_day(root):
+    """Clips that only train need neither."""
+    config = configured(root, night=parts(root, "2"))
+    [error] = findings(evaluated(config, bootstrap={"group": "site-day"}))
+    assert (error.level, error.area) == ("error", "data set night")
+    assert "evaluation.bootstrap.group" in error.title + error.remedy
+    named = " ".join(error.cases)
+    assert len(error.cases) == 4 and all(name in named for name in ("frog1", "frog2", "owl1", "owl2"))
+    assert not findings(config)
+
+
+def test_a_validation_part_without_positives_is_told_before_training(root):
+    table = pd.read_csv(root / "labels.csv").assign(weight=1.0)
+    table.to_csv(root / "labels.csv", index=False)
+    config = configured(root, night=parts(root, "2", weight=0.5))
+    [error] = [finding for finding in findings(evaluated(config, target_rule="main")) if "threshold" in finding.title]
+    assert (error.level, error.area, error.cases) == ("error", "data set night", ("fold 1",))
+    assert "target_rule main" in error.title
+    assert not findings(config)
+
+
+def test_a_slice_that_a_data_set_does_not_tell_is_a_warning(root):
+    table = pd.read_csv(root / "labels.csv")
+    table.assign(habitat=["wet", "dry"] * 10, observer="").to_csv(root / "labels.csv", index=False)
+    config = configured(root, night={"source": LONG["source"] | {"columns": ["habitat", "observer"]}})
+    slices = ["site", "season", "habitat", "observer", "label:Owl", "label:Uwl"]
+    [warning] = findings(evaluated(config, slices=slices))
+    assert (warning.level, warning.area, warning.cases) == ("warning", "data set night", ("observer", "label:Uwl"))
+
+
+def planned(percents: dict[str, int], seeds: dict[str, list[int]]) -> Plan:
+    models = {name: MODEL | {"train": MODEL["train"] | {"label_percent": n}} for name, n in percents.items()}
+    raw = configured(Path(), night=LONG).model_dump(mode="json")
+    experiments = [{"dataset": "night", "model": name, "seeds": own} for name, own in seeds.items()]
+    return Plan(load(raw | {"models": models, "experiments": experiments}))
+
+
+def test_learning_curves_with_few_seeds_are_a_warning():
+    few = planned({"tenth": 10, "whole": 100}, {"tenth": [0, 1], "whole": [0, 1, 2]})
+    [warning] = seed_findings(few)
+    assert (warning.level, warning.area, warning.cases) == ("warning", "data set night", ("model tenth (10 %): 2",))
+    assert "whole" in warning.title
+    assert not seed_findings(planned({"tenth": 10, "whole": 100}, {"tenth": [0, 1, 2], "whole": [3, 4, 5]}))
+    assert not seed_findings(planned({"tenth": 10, "whole": 100}, {"whole": [0]}))  # no curve
+    assert not seed_findings(planned({"same": 100, "whole": 100}, {"same": [0], "whole": [0]}))
 
 
 def test_features_that_leave_doubts_are_a_warning():
