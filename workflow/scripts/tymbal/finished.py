@@ -123,9 +123,8 @@ def outdated(
             differ.append("metrics.json is of an earlier version")
         else:
             paths = {name: (datasets[run.dataset] if name in SHARED else folder) / name for name in result["made_from"]}
-            changed = [name for name, path in paths.items() if digest(path) != result["made_from"][name]]
-            if changed:
-                differ.append(f"scored before {', '.join(changed)} changed")
+            if other := [name for name, path in paths.items() if digest(path) != result["made_from"][name]]:
+                differ.append(f"scored before {', '.join(other)} changed")
             differ += [
                 f"evaluation.{key} {result['evaluation'][key]}, not {value}"
                 for key, value in wanted.items()

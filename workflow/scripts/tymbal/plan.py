@@ -1,7 +1,7 @@
 """What the rules look up in the configuration; every collecting rule filters the list of runs planned here."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from tymbal.config import Config
 from tymbal.config.base import Settings
 from tymbal.config.data import Clips, FolderSource, ListSource, SynthSource
 from tymbal.config.models import SsastEncoder, Ssl
+from tymbal.config.pretrain import WITHOUT_EFFECT
 from tymbal.errors import some
 from tymbal.files import fingerprint
 from tymbal.finished import SHARED, with_results
@@ -48,23 +49,17 @@ class Plan:
         """Files of its data set and of its pre-trainings that the report reads beside a run's own."""
         of_data = [*SHARED, "folds_balance.csv", "ingest.json", "quarantine.csv"]
         files = [*(f"results/{run.dataset}/{name}" for name in of_data), self.store(run.dataset, run.model)]
-        start = self.starts.get(run)
-        while start is not None:
+        for start in self._behind(run):
             of_run = ["encoder.safetensors", "encoder.json", "history.csv", "run.json"]
             files += [f"{start.folder}/{name}" for name in of_run]
             files += [f"results/pretrain/{start.corpus}/{name}" for name in ("corpus.json", "clips.csv")]
             files += self.corpus_stores(start.corpus, self.config.pretraining[start.ssl].frontend)
-            start = self.starts.get(start)
         return files
 
     def _trained_with(self, run: Run) -> dict[str, Settings]:
         """Folder -> settings: its training, and each pre-training behind it."""
-        found: dict[str, Settings] = {run.folder: self.config.models[run.model]}
-        start = self.starts.get(run)
-        while start is not None:
-            found[start.folder] = self.config.pretraining[start.ssl]
-            start = self.starts.get(start)
-        return found
+        found: dict[str, Settings] = {start.folder: self.config.pretraining[start.ssl] for start in self._behind(run)}
+        return {run.folder: self.config.models[run.model], **found}
 
     @property
     def datasets(self) -> list[str]:
@@ -226,8 +221,14 @@ class Plan:
 
     def _corpora_of(self, run: Run | PretrainRun) -> list[str]:
         """The corpora of all pre-trainings behind a run."""
+        return [start.corpus for start in self._behind(run)]
+
+    def _behind(self, run: Run | PretrainRun) -> Iterator[PretrainRun]:
+        """The pre-trainings that a run goes back to, the last first."""
         start = self.starts.get(run)
-        return [] if start is None else [start.corpus, *self._corpora_of(start)]
+        while start is not None:
+            yield start
+            start = self.starts.get(start)
 
     def corpus_datasets(self, corpus: str) -> list[str]:
         """The data sets of a corpus, in the order of its parts."""
@@ -247,8 +248,7 @@ class Plan:
 
     def pretraining_settings(self, ssl: str) -> dict[str, Any]:
         """A pre-training, but for what does not change its result."""
-        without_effect = {"train": {"tensorboard", "activation_checkpointing"}}
-        return self.config.pretraining[ssl].model_dump(mode="json", exclude=without_effect)
+        return self.config.pretraining[ssl].model_dump(mode="json", exclude={"train": WITHOUT_EFFECT})
 
     @property
     def probed(self) -> list[Run]:

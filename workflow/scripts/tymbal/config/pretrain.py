@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 from tymbal.config.base import Name, Positive, Settings, Share
 from tymbal.config.models import CosineSchedule, Init, Optimizer, PlateauSchedule, SsastEncoder, Training
 
+WITHOUT_EFFECT = {"tensorboard", "activation_checkpointing"}  # keys of `train` that change no result
+
 
 class CorpusPart(Settings):
     """One data set of a corpus; its labels, if any, are not read."""

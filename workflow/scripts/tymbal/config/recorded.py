@@ -6,8 +6,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from tymbal.config.base import Settings
+from tymbal.config.pretrain import WITHOUT_EFFECT
 
-WITHOUT_EFFECT = {"train.tensorboard", "train.activation_checkpointing"}  # on results
+IGNORED = {f"train.{name}" for name in WITHOUT_EFFECT}
 
 
 def changed(recorded: Mapping[str, Any], wanted: Settings) -> str:
@@ -31,5 +32,5 @@ def _differences(key: str, found: Any, wanted: Any) -> Iterator[str]:
     if isinstance(found, dict) and isinstance(wanted, dict) and found.keys() == wanted.keys():
         for name in found:
             yield from _differences(f"{key}.{name}" if key else name, found[name], wanted[name])
-    elif found != wanted and key not in WITHOUT_EFFECT:
+    elif found != wanted and key not in IGNORED:
         yield f"{key} {found}, not {wanted}"

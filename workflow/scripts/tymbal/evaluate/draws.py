@@ -130,11 +130,15 @@ def write_drawn(drawn: Drawn, path: Path) -> None:
 def read_sample(path: Path) -> Sample:
     """Read from `draws.npz` what was drawn from."""
     with np.load(path) as file:
-        return Sample(file["clip_ids"].tolist(), file["groups"].tolist(), str(file["group"]), int(file["n_draws"]))
+        return _sample(file)
 
 
 def read_drawn(path: Path) -> Drawn:
     """Read `draws.npz`."""
     with np.load(path) as file:
         keys = [Key(*key) for key in file["keys"].tolist()]
-        return Drawn(keys, file["values"], read_sample(path))
+        return Drawn(keys, file["values"], _sample(file))
+
+
+def _sample(file: Mapping[str, np.ndarray]) -> Sample:
+    return Sample(file["clip_ids"].tolist(), file["groups"].tolist(), str(file["group"]), int(file["n_draws"]))

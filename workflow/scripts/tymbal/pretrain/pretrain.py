@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tymbal.config.models import PlateauSchedule
-from tymbal.config.pretrain import Pretraining
+from tymbal.config.pretrain import WITHOUT_EFFECT, Pretraining
 from tymbal.devices import peak_memory_mb
 from tymbal.energy import known
 from tymbal.errors import InputError
@@ -44,7 +44,6 @@ from tymbal.train.resume import Checkpoints
 log = logging.getLogger(__name__)
 
 MOST_STEPS = 1000  # between checks, unless the settings tell: what a stopped job loses at most
-WITHOUT_EFFECT = {"tensorboard", "activation_checkpointing"}  # on the weights that are learnt
 
 
 @dataclass(frozen=True)

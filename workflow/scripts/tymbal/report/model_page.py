@@ -9,7 +9,7 @@ from tymbal.questions import kept_apart
 from tymbal.report import results
 from tymbal.report.comparison import start_of
 from tymbal.report.disagreements import disagreements
-from tymbal.report.document import Page, PageFigure
+from tymbal.report.document import Page, PageFigure, Shown
 from tymbal.report.methods import write_methods
 from tymbal.report.numbers import Estimates
 from tymbal.report.provenance_section import provenance, settings
@@ -47,7 +47,9 @@ def write_model_page(
     metrics, runs = mine["metrics"], mine["runs"].sort_values(["fold", "seed"])
     estimates = Estimates(mine["intervals"])
     page = Page(out)
-    shown = page.figures(figures, subject)
+    by_place: dict[str, list[Shown]] = {place: [] for place in ("classes", *PLACES.values())}
+    for figure in page.figures(figures, subject):
+        by_place[PLACES.get(figure.key, "classes")].append(figure)
     split = config.datasets[dataset].split
     assert split is not None, f"{dataset} has no labels"
     methods = write_methods(config, tables, dataset, model)
@@ -82,8 +84,5 @@ def write_model_page(
         provenance=provenance(runs),
         configuration=configuration,
         methods=methods,
-        figures={place: [each for each in shown if PLACES.get(each.key, "classes") == place] for place in _PLACES},
+        figures=by_place,
     )
-
-
-_PLACES = ("classes", *PLACES.values())
