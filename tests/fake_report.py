@@ -45,6 +45,11 @@ STARTS: dict[str, dict[str, Any]] = {  # of the models on `esc`: what they start
     "public": {"init": "pretrained/SSAST-<1>.pth"},
     "ours": {"init": {"ssl": "tiny", "seed": 0}, "corpora": [corpus_facts(1)], "skill": 9.0},
     "heard": {"init": {"ssl": "all", "seed": 0}, "corpora": [corpus_facts(1, transductive=True)]},
+    "mixes": {
+        "init": {"ssl": "stage2", "seed": 0},
+        "corpora": [corpus_facts(1)],
+        "net": {"arch": "sslam", "size": "tiny"},
+    },
 }
 
 
@@ -97,7 +102,11 @@ def write_project(root: Path, n_planned: int = 4, drawn: Collection[str] = ()) -
     pretrainings, corpora = write_pretraining(root, "tiny", 2)
     chained = {"init": {"ssl": "all", "seed": 0}, "before": corpus_facts(1, transductive=True)}
     heard = {"objective": "generative", "transductive": True, "n_short": 1200}
-    for ssl, settings in {"all": heard, "chained": chained}.items():
+    stages = {
+        "stage1": {"objective": "stage1"},
+        "stage2": {"objective": "stage2", "init": {"ssl": "stage1", "seed": 0}, "before": corpus_facts(1)},
+    }
+    for ssl, settings in {"all": heard, "chained": chained, **stages}.items():
         further = write_pretraining(root / ssl, ssl, 1, **settings)
         pretrainings += further[0]
         corpora = further[1] | corpora
@@ -195,6 +204,10 @@ def _configuration() -> Mapping[str, Any]:
             "tiny": pretraining(),
             "all": pretraining(corpus="everything", pretext={"objective": "generative"}),
             "chained": pretraining(init={"ssl": "all", "seed": 0}),
+            "stage1": pretraining(net={"arch": "sslam", "size": "tiny"}),
+            "stage2": pretraining(
+                net={"arch": "sslam", "size": "tiny"}, init={"ssl": "stage1", "seed": 0}, pretext={"stage": 2}
+            ),
         },
         "models": {name: model_settings(**settings) for name, settings in models.items()},
         "experiments": [{"dataset": "field", "model": "m1"}, *({"dataset": "esc", "model": name} for name in STARTS)],

@@ -26,6 +26,10 @@ from tymbal.runs import PretrainRun, Run
 from tymbal.tables import write_csv
 
 NET = {"arch": "ssast", "size": "tiny"}
+LATENT = {  # losses of SSLAM's stages
+    "stage1": ["global", "local"],
+    "stage2": ["global_unmixed", "local_unmixed", "global_mixed", "local_mixed", "local_retention"],
+}
 
 
 def write_runs(
@@ -43,6 +47,7 @@ def write_runs(
     label_percent: int = 100,
     init: str | Mapping[str, Any] = "scratch",
     corpora: Sequence[Mapping[str, Any]] = (),
+    net: Mapping[str, Any] = NET,
 ) -> list[tuple[Run, Path]]:
     """Write the folders of all folds and seeds; no clip has a class of `absent`.
 
@@ -67,18 +72,21 @@ def write_runs(
         best = _write_history(folder / "history.csv", rng, n_epochs, headline(rows))
         loaded = {"corpus": corpora[run.fold - 1]} if corpora else "scratch" if init == "scratch" else {"corpus": None}
         record = _record(run, best, n_epochs, n_test)
-        record |= {"model": model_settings(label_percent, init), "init": loaded}
+        record |= {"model": model_settings(label_percent, init, net), "init": loaded}
         write_json(folder / "run.json", record)
         runs.append((run, folder))
     return runs
 
 
 def model_settings(
-    label_percent: int = 100, init: str | Mapping[str, Any] = "scratch", **_: object
+    label_percent: int = 100,
+    init: str | Mapping[str, Any] = "scratch",
+    net: Mapping[str, Any] = NET,
+    **_: object,
 ) -> Mapping[str, Any]:
     """Settings of a model, as the configuration and run.json have them."""
     train = {"loss": "bce", "epochs": 3, "batch_size": 2, "optimizer": {"lr": 1e-3}, "schedule": {"name": "cosine"}}
-    raw = {"frontend": "f", "net": NET, "init": init, "train": {**train, "label_percent": label_percent}}
+    raw = {"frontend": "f", "net": net, "init": init, "train": {**train, "label_percent": label_percent}}
     return Model.model_validate(raw).model_dump(mode="json")
 
 
@@ -118,7 +126,7 @@ def write_dataset(
 def corpus_facts(fold: int, transductive: bool = False) -> dict[str, Any]:
     """What corpus.json says of the corpus for one fold of the data set `esc`."""
     without = 0 if transductive else 40 + fold
-    excluded = {"test part": without, "same file": 0, "same recording": 3}
+    excluded = {"test part": without, "same file": 0, "same recording": 3, "same source": 0}
     field = {"dataset": "field", "weight": 0.25, "n_clips": 30_000, "n_train": 28_500, "n_val": 1_500, "hours": 50.0}
     esc = {"dataset": "esc", "weight": 4.0, "n_clips": 200, "n_train": 187 - without, "n_val": 10, "hours": 0.3}
     return {
@@ -140,12 +148,16 @@ def write_pretraining(
 ) -> tuple[list[tuple[PretrainRun, Path]], dict[str, Path]]:
     """Write the folders of a pre-training, on one corpus if it is transductive, otherwise on one a fold of `esc`.
 
-    `before` are the facts of the corpus of what it starts from.
+    `objective` is one of SSAST's, or `stage1` or `stage2` of SSLAM. `before` are the facts of the corpus of what it
+    starts from.
 
     Returns:
         Each pre-training with its folder, and each corpus with its folder.
     """
     runs, corpora = [], {}
+    pretext: dict[str, Any] = {"objective": objective}
+    if objective in LATENT:
+        pretext = {"arch": "sslam", "stage": int(objective[-1])}
     for fold in range(1, n_folds + 1):
         run = PretrainRun("everything" if transductive else f"mixed-without-esc-fold{fold}", ssl, 0)
         folder = root / run.folder
@@ -157,9 +169,10 @@ def write_pretraining(
         write_csv(history, folder / "history.csv")
         record = {
             "run": run._asdict(),
-            "pretraining": {"init": init, "pretext": {"objective": objective}, "net": {"size": "tiny"}},
+            "pretraining": {"init": init, "pretext": pretext, "net": {"size": "tiny"}},
             "corpus": facts if init == "scratch" else {**facts, "before": before},
             "best_check": int(history["check"][history["best"] == 1].iloc[0]),
+            "kept_by": "round" if objective in LATENT else "val_loss",
             "steps": 3000,
             "n_train": sum(part["n_train"] for part in facts["parts"]),
             "n_val": sum(part["n_val"] for part in facts["parts"]),
@@ -185,16 +198,20 @@ def _checks(rng: np.random.Generator, objective: str) -> pd.DataFrame:
     parts = {"nce": 1.2 + 2.6 * fall, "accuracy": 0.65 - 0.6 * fall, "mse": 0.08 + 0.15 * fall}
     if objective == "discriminative":
         del parts["mse"]
+    if objective in LATENT:
+        parts = {name: (i + 1) * (1 + fall) for i, name in enumerate(LATENT[objective])}
+        parts |= {"prediction_std": 0.8 - 0.6 * fall}
     table = pd.DataFrame({"check": check, "step": 100 * check, "epoch": check * 1.5, "lr": 1e-4 * check[::-1] / 30})
     for side, worse in (("train", 0), ("val", 0.1)):
         noisy = {name: value * (1 + worse + rng.normal(0, 0.01, 30)) for name, value in parts.items()}
-        table[f"{side}_loss"] = noisy["nce"] + 10 * noisy.get("mse", 0)
+        table[f"{side}_loss"] = noisy["nce"] + 10 * noisy.get("mse", 0) if "nce" in noisy else 20.0
         for name, value in noisy.items():
             table[f"{side}_{name}"] = value
     table["val_spread"] = 0.4
     table["clips_per_s"] = 150.0
     table["seconds"] = 190.0
-    return table.assign(best=(check == table["val_loss"].idxmin() + 1).astype(int))
+    kept = 30 if objective in LATENT else table["val_loss"].idxmin() + 1
+    return table.assign(best=(check == kept).astype(int))
 
 
 def reconstructions(path: Path, n_clips: int = 4) -> Path:
@@ -313,6 +330,8 @@ def _write_results(folder: Path, run: Run, val: Predictions, test: Predictions, 
     times = [f"2024-{1 + 3 * (i % 2):02d}-15T{20 + i % 4:02d}:00:00" for i in recording]
     manifest = pd.DataFrame({"site": test.sites, "recorded_at": times, "start_s": 0.0})
     loudness = np.random.default_rng(run.fold).normal(-7, 1, len(test.clip_ids))
+    clips = Clips(manifest, test.labels, lambda: loudness, frozenset({"S1", "S2"}))
+    levels = slices(clips, EVALUATION.slices)
     rows = measure(
         test,
         calibration.apply(test.scores),
@@ -320,11 +339,11 @@ def _write_results(folder: Path, run: Run, val: Predictions, test: Predictions, 
         "any",
         single_label,
         draw(test.recordings, n_draws, run.dataset, run.fold, "test"),
-        slices(Clips(manifest, test.labels, lambda: loudness, frozenset({"S1", "S2"})), EVALUATION.slices),
+        levels,
     )
     outputs = Outputs(folder / "predictions.csv", folder / "metrics.json", folder / "draws.npz")
     made_from = digests([folder / "thresholds.json", folder / "calibration.json"])
-    write_results(rows, test, test.recordings, run, EVALUATION, made_from, outputs)
+    write_results(rows, test, test.recordings, levels, run, EVALUATION, made_from, outputs)
     return rows
 
 

@@ -12,11 +12,11 @@ from harness import Measurement, benchmark, interleaved_medians
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from tymbal.config.models import Optimizer, SsastEncoder
-from tymbal.config.pretrain import Pretext
+from tymbal.config.models import Optimizer
+from tymbal.config.pretrain import PatchPretext, Pretraining
 from tymbal.devices import peak_memory_mb
 from tymbal.pretrain.masks import Mask
-from tymbal.pretrain.ssast import MaskedPatchModel, losses_at, pretext_losses
+from tymbal.pretrain.ssast import MaskedPatchModel
 from tymbal.train.optim import adam
 
 N_MELS, N_FRAMES, N_MASKED = 128, 1024, 400
@@ -39,19 +39,21 @@ def pretrain_step_base() -> list[Measurement]:
 def _pretrain_step(size: str, batch_size: int) -> list[Measurement]:
     """Forward, backward and Adam in float32 on the CPU with all threads."""
     generator = torch.Generator().manual_seed(0)
-    net = SsastEncoder.model_validate({"arch": "ssast", "size": size, "n_frames": N_FRAMES})
-    model = MaskedPatchModel(net, N_MELS, generator)
+    train = {"epochs": 1, "batch_size": batch_size}
+    net = {"arch": "ssast", "size": size, "n_frames": N_FRAMES}
+    settings = Pretraining.model_validate({"frontend": "fbank", "corpus": "noise", "net": net, "train": train})
+    model = MaskedPatchModel(settings, N_MELS, generator)
     x = torch.randn(batch_size, N_FRAMES, N_MELS, generator=generator)
     _check_restatement(model, x[:2])
     fused, plain = (
         adam({1.0: list(model.parameters())}, ADAM),
         torch.optim.Adam(model.parameters(), lr=ADAM.lr, weight_decay=ADAM.weight_decay, betas=ADAM.betas),
     )
-    settings, rng = Pretext(), random.Random(0)
+    rng = random.Random(0)
 
     def ours() -> None:
         fused.zero_grad(set_to_none=True)
-        pretext_losses(model, x, None, settings, generator)["loss"].backward()
+        model.losses(x, None, generator)["loss"].backward()
         fused.step()
 
     def released() -> None:
@@ -113,7 +115,8 @@ def _check_restatement(model: MaskedPatchModel, x: Tensor) -> None:
     """It must compute what is compared with it."""
     rng = random.Random(1)
     masks = [[_plain_mask(rng, model.grid, N_MASKED) for _ in x] for _ in range(2)]
-    released = Pretext(contrast="predictions", passes=2)
+    ours, model.pretext = model.pretext, PatchPretext(contrast="predictions", passes=2)
     with torch.no_grad():
-        expected = losses_at(model, x, *(Mask(torch.tensor(mask), None) for mask in masks), None, released)["loss"]
+        expected = model.losses_at(x, *(Mask(torch.tensor(mask), None) for mask in masks), None)["loss"]
         torch.testing.assert_close(_plain_loss(model, x, *masks), expected, rtol=1e-4, atol=0)
+    model.pretext = ours

@@ -15,6 +15,7 @@ import bench_evaluate  # noqa: E402, F401  registers its own
 import bench_index  # noqa: E402, F401  registers its own
 import bench_pretrain  # noqa: E402, F401  registers its own
 import bench_split  # noqa: E402, F401  registers its own
+import bench_sslam  # noqa: E402, F401  registers its own
 import benchmarks  # noqa: E402, F401  registers them
 from harness import REGISTRY, Measurement, machine, record, run  # noqa: E402
 

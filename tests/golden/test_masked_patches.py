@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from helpers import golden_file, golden_inputs, needs_shared
+from small_pretraining import pretraining
 from tymbal.config.models import SsastEncoder
-from tymbal.config.pretrain import Pretext
 from tymbal.pretrain.masks import Mask, original
-from tymbal.pretrain.ssast import MaskedPatchModel, info_nce, losses_at
+from tymbal.pretrain.ssast import MaskedPatchModel, info_nce
 
 pytestmark = needs_shared
 
-RELEASED = Pretext(contrast="predictions", passes=2)
+RELEASED = {"contrast": "predictions", "passes": 2}
 PATCHES = {"patch": (16, 16), "frame": (128, 2)}
 
 
@@ -22,7 +22,7 @@ def reference_model(kind: str, n_frames: int = 1024) -> MaskedPatchModel:
     """The tiny model with the weights that the reference vectors were made with."""
     inputs = golden_inputs()
     net = SsastEncoder(arch="ssast", size="tiny", patch=PATCHES[kind], n_frames=n_frames)
-    model = MaskedPatchModel(net, 128, torch.Generator())
+    model = MaskedPatchModel(pretraining(net, **RELEASED), 128, torch.Generator())
     own = ("mask_embed", "cpredlayer.", "gpredlayer.")
     state = {
         name: torch.from_numpy(inputs.fill(name if name.startswith(own) else f"v.{name}", tuple(value.shape), 0))
@@ -45,7 +45,7 @@ def test_losses_accuracy_and_gradients(kind, k, masks):
     contrasted = mask(2, 512, k, 10)
     rebuilt = contrasted if masks == "same" else mask(2, 512, k, 20)
 
-    losses = losses_at(model, x, contrasted, rebuilt, None, RELEASED)
+    losses = model.losses_at(x, contrasted, rebuilt, None)
     losses["loss"].backward()
 
     tag = f"m{k}_{masks}"
@@ -127,7 +127,7 @@ def test_four_adam_steps():
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.95, 0.999), weight_decay=5e-7)
     x = torch.from_numpy(golden_inputs().spectrogram(2, 1024, 128, 4))
     for step, (accuracy, nce, mse, joint) in enumerate(np.asarray(expected)):
-        losses = losses_at(model, x, mask(2, 512, 400, 100 + step), mask(2, 512, 400, 200 + step), None, RELEASED)
+        losses = model.losses_at(x, mask(2, 512, 400, 100 + step), mask(2, 512, 400, 200 + step), None)
         optimizer.zero_grad()
         losses["loss"].backward()
         optimizer.step()

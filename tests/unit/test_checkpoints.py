@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from small_pretraining import pretraining
 from tymbal.config.models import Frontend, Ssast, SsastEncoder
 from tymbal.errors import InputError
 from tymbal.fbank import FeatureState
-from tymbal.models.checkpoints import load_start
 from tymbal.models.classifier import is_head
 from tymbal.models.positions import adapt_positions, describe_fit
-from tymbal.models.sources import FINETUNED, PRETRAINED
+from tymbal.models.sources import load_start
 from tymbal.models.ssast import SIZES, SSAST, Size
+from tymbal.models.ssast_start import FINETUNED, PRETRAINED
 from tymbal.pretrain.ssast import MaskedPatchModel
 
 N_MELS = 32
@@ -136,13 +137,15 @@ def test_an_untold_sample_rate_is_warned_about(tmp_path, caplog):
 
 def test_pretraining_goes_on_with_mask_token_and_prediction_heads(tmp_path):
     net = SsastEncoder(arch="ssast", patch=(8, 8), n_frames=40)
-    then = MaskedPatchModel(net.model_copy(update={"n_frames": 64}), N_MELS, torch.Generator().manual_seed(1))
+    then = MaskedPatchModel(
+        pretraining(net.model_copy(update={"n_frames": 64})), N_MELS, torch.Generator().manual_seed(1)
+    )
     own = ("mask_embed", "cpredlayer.", "gpredlayer.")
     state = {name if name.startswith(own) else f"v.{name}": value for name, value in then.state_dict().items()}
     state |= {"p_input_fdim": torch.tensor(N_MELS), "p_input_tdim": torch.tensor(64), "v.head.bias": torch.ones(9)}
     del state["gpredlayer.2.bias"]
     torch.save(state, tmp_path / "foreign.pth")
-    model = MaskedPatchModel(net, N_MELS, torch.Generator().manual_seed(2))
+    model = MaskedPatchModel(pretraining(net), N_MELS, torch.Generator().manual_seed(2))
     random_bias = model.gpredlayer[2].bias.clone()
     report = load_start(tmp_path / "foreign.pth", model, net, features())
     assert report.left_out == ("p_input_fdim", "p_input_tdim", "v.head.bias")
@@ -251,6 +254,89 @@ def test_every_misfit_is_told_at_once(load, state, net, expected):
     assert lines[-1].startswith("What to do: set net.size, net.patch and the front end as in")
 
 
+def _partly(value: float) -> torch.Tensor:
+    return torch.tensor([1.0] * 6 + [value] * 2)
+
+
+UNUSABLE = {
+    "NaN": (_partly(np.nan), "2 of 8 values are NaN or infinite"),
+    "infinite": (_partly(-np.inf).half(), "2 of 8 values are NaN or infinite"),
+    "infinite in single precision": (_partly(1e300).double(), "2 of 8 values are NaN or infinite"),
+    "integers": (torch.ones(8, dtype=torch.int64), "of type int64, expected floats of 16, 32 or 64 bits"),
+    "bool": (torch.ones(8, dtype=torch.bool), "of type bool, expected floats of 16, 32 or 64 bits"),
+    "fp8": (torch.ones(8).to(torch.float8_e4m3fn), "of type float8_e4m3fn, expected floats of 16, 32 or 64 bits"),
+    "complex": (torch.ones(8) + 0j, "of type complex64, expected floats of 16, 32 or 64 bits"),
+    "quantised": (
+        torch.quantize_per_tensor(torch.ones(8), 0.1, 0, torch.qint8),
+        "of type qint8, expected floats of 16, 32 or 64 bits",
+    ),
+    "sparse": (torch.ones(8).to_sparse(), "a sparse tensor, expected a dense one"),
+    "meta": (torch.ones(8, device="meta"), "without values (on torch's meta device)"),
+    "expanded": (torch.tensor([np.nan]).expand(8), "1 of 1 values are NaN or infinite"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_what_cannot_be_a_parameter_is_refused_with_all_others(load, kind):
+    """Also where it is taken only if it fits, such as the mask token; what is left out may be anything."""
+    value, told = UNUSABLE[kind]
+    state = _without(foreign(), "v.norm.bias") | {"v.blocks.1.norm1.bias": value, "v.norm.weight": value}
+    state["v.head.bias"] = value
+    with pytest.raises(InputError) as caught:
+        load(state)
+    assert list(caught.value.cases) == [
+        "v.norm.bias: missing in the file",
+        f"v.blocks.1.norm1.bias: {told}",
+        f"v.norm.weight: {told}",
+    ]
+
+
+def test_positions_and_mask_token_must_be_numbers_too(tmp_path):
+    net = SsastEncoder(arch="ssast", patch=(8, 8), n_frames=64)
+    state = foreign() | {"mask_embed": torch.full((1, 1, 8), torch.nan)}
+    state["v.pos_embed"] = state["v.pos_embed"].to(torch.float8_e5m2)
+    torch.save(state, tmp_path / "foreign.pth")
+    model = MaskedPatchModel(pretraining(net), N_MELS, torch.Generator().manual_seed(2))
+    with pytest.raises(InputError) as caught:
+        load_start(tmp_path / "foreign.pth", model, net, features())
+    assert list(caught.value.cases) == [
+        "mask_embed: 8 of 8 values are NaN or infinite",
+        "v.pos_embed: of type float8_e5m2, expected floats of 16, 32 or 64 bits",
+    ]
+
+
+def test_a_file_of_another_size_has_its_unusable_values_told_as_well(load):
+    """Also of a tensor that a small file expands beyond all memory."""
+    state = foreign(net=network(size="small")) | {"v.norm.weight": torch.full((1, 1), np.inf).expand(10**6, 10**6)}
+    with pytest.raises(InputError) as caught:
+        load(state | {"v.norm.bias": state["v.norm.bias"].int()})
+    *sizes, integers, infinite = caught.value.cases
+    assert len(sizes) == 2
+    assert integers.startswith("v.norm.bias: of type int32")
+    assert infinite == "v.norm.weight: 1 of 1 values are NaN or infinite"
+
+
+@pytest.mark.parametrize("key", ["p_input_fdim", "p_input_tdim"])
+@pytest.mark.parametrize(
+    "value",
+    [*map(torch.tensor, ([32, 32], [], np.nan, np.inf, 0, 7, 40.5, 32j)), torch.tensor(32, device="meta")],
+)
+def test_a_file_that_is_for_no_number_of_mel_bins_or_frames_is_not_ssasts(load, key, value):
+    with pytest.raises(InputError, match="not a checkpoint of SSAST"):
+        load(foreign() | {key: value})
+
+
+def test_an_empty_patch_is_not_ssasts(load):
+    with pytest.raises(InputError, match="not a checkpoint of SSAST"):
+        load(foreign() | {"v.patch_embed.proj.weight": torch.ones(8, 1, 0, 8)})
+
+
+def test_another_pickle_protocol_is_told(tmp_path):
+    torch.save(foreign(), tmp_path / "foreign.pth", pickle_protocol=4)
+    with pytest.raises(InputError, match=r"another pickle protocol than 2 .*save it again with torch\.save's default"):
+        load_start(tmp_path / "foreign.pth", build(network()), network(), features())
+
+
 def test_a_refused_file_leaves_the_model_alone(tmp_path):
     path, model = tmp_path / "foreign.pth", build(network())
     torch.save(_without(foreign(), "v.norm.bias"), path)
@@ -269,9 +355,9 @@ def test_a_refused_file_leaves_the_model_alone(tmp_path):
         ("half", "not a PyTorch file, or a damaged one"),
         ({"args": argparse.Namespace(lr=1)}, r"more than tensors \(argparse\.Namespace\).*refused"),
         ([torch.ones(1)], "found a list, expected a state dict"),
-        ({"model": {}, "epoch": 3}, "found a dict with the entries model, epoch, expected a state dict"),
-        ({"conv.weight": torch.ones(1)}, "not an SSAST checkpoint.*1 tensors, among them conv.weight"),
-        ({}, "not an SSAST checkpoint"),
+        ({"model": {}, "epoch": 3}, "not a checkpoint of SSAST, EAT or SSLAM.*2 entries, among them epoch, model"),
+        ({"conv.weight": torch.ones(1)}, "not a checkpoint of SSAST, EAT or SSLAM.*1 entries, among them conv.weight"),
+        ({}, "not a checkpoint of SSAST"),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, message):

@@ -193,6 +193,15 @@ def test_a_model_that_starts_from_a_pretraining_is_valid():
             [128, 4],
             "net.patch is (128, 8) in pretraining.nights-tiny, but (128, 4) here",
         ),
+        (
+            "models/ssast-tiny/net",
+            {"arch": "sslam", "size": "small"},  # of another network, sizes and patches need not agree
+            "init: net.arch is 'ssast' in pretraining.nights-tiny, but 'sslam' here",
+        ),
+        (f"{SSL}/net/arch", ..., "pretraining.nights-tiny.net: found"),
+        (f"{SSL}/net/arch", "cnn", "pretraining.nights-tiny.net: found"),
+        (f"{SSL}/net/size", "large", "pretraining.nights-tiny.net.size: found 'large'"),
+        (f"{SSL}/pretext", {"stage": 2}, "pretraining.nights-tiny.pretext.stage: unknown key"),
         ("corpora/nights/parts/0/dataset", "days", "corpora.nights.parts: no data set 'days'"),
         ("corpora/nights/parts", [{"dataset": "soundscapes"}] * 2, "'soundscapes' is named twice; give it one weight"),
         ("corpora/nights/parts", [], "at least 1 item"),
@@ -228,6 +237,31 @@ def test_each_mistake_of_a_pretraining_is_named_alone(keys, value, message):
 def test_the_released_sampler_never_masks_all_and_the_even_one_leaves_one_to_see():
     for sampling, most in (("even", 73), ("original", 72)):
         load(with_ssl(pretext={"masking": {"n_masked": most, "sampling": sampling}}))
+
+
+@pytest.mark.parametrize(
+    "stage, patch, message",
+    [
+        (None, [128, 256], "net.patch: an input has 2 patches of (128, 256); expected 4 or more"),
+        (1, [128, 256], "net.patch: an input has 2 patches of (128, 256); expected 4 or more"),
+        (2, [64, 512], "net.patch: an input has 2 patches of (64, 512); expected 4 or more"),
+        (2, [32, 256], "net.patch: an input has 2 columns of patches; stage 2 leaves two regions unmixed"),
+        (1, [32, 256], None),
+        (2, [64, 170], None),
+    ],
+)
+def test_a_pretext_task_has_patches_enough(stage, patch, message):
+    """Without a stage, it is SSAST's."""
+    net = {"arch": "sslam" if stage else "ssast", "size": "tiny", "patch": patch, "n_frames": 512}
+    raw = with_ssl(net=net, pretext={"stage": stage} if stage else {})
+    raw["models"]["ssast-tiny"]["net"] = net if stage else {**net, "stride": patch}
+    if message is None:
+        load(raw)
+        return
+    with pytest.raises(InputError) as error:
+        load(raw)
+    assert message in str(error.value)
+    assert len(error.value.cases) == 1
 
 
 @pytest.mark.parametrize("key, value", [("sample_rate", 32000), ("n_mels", 64)])
@@ -276,9 +310,9 @@ def test_a_preset_is_what_is_not_given_key_by_key(preset):
     assert train(optimizer={"lr": 0.01}).optimizer == whole.optimizer.model_copy(update={"lr": 0.01})
     assert train(schedule={"warmup_steps": 7}).schedule == whole.schedule.model_copy(update={"warmup_steps": 7})
     assert train(clip_norm=3).clip_norm == 3
-    other = {"ssast": "cosine", "modern": "plateau"}[preset]
+    other = "cosine" if preset == "ssast" else "plateau"
     assert train(schedule={"name": other}).schedule.name == other
-    kind = {"ssast": "adamw", "modern": "adam"}[preset]  # of another kind, nothing is taken over
+    kind = "adamw" if preset == "ssast" else "adam"  # of another kind, nothing is taken over
     assert train(optimizer={"name": kind, "lr": 0.01}).optimizer == Optimizer(name=kind, lr=0.01)
 
 

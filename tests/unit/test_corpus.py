@@ -11,7 +11,8 @@ from tymbal.config.pretrain import Corpus
 from tymbal.errors import InputError
 from tymbal.ingest.manifest import write_manifest
 from tymbal.norm import fit_norm
-from tymbal.pretrain.corpus import REASONS, HeldOut, joined_ids, list_corpus, read_corpus
+from tymbal.pretrain.corpus import REASONS, HeldOut, joined_ids, read_corpus
+from tymbal.pretrain.corpus import list_corpus as list_any_corpus
 from tymbal.store import FeatureStore
 from tymbal.tables import write_csv
 
@@ -68,6 +69,11 @@ def tested(manifest, tmp_path):
     return write
 
 
+def list_corpus(settings: Corpus, manifests, held_out, sources=None):
+    """As it is, without mixtures unless told."""
+    return list_any_corpus(settings, manifests, held_out, sources or {})
+
+
 def corpus(*datasets: str, **changes) -> Corpus:
     return Corpus(parts=[{"dataset": dataset} for dataset in datasets], **changes)
 
@@ -82,7 +88,7 @@ def test_the_test_part_of_the_fold_is_left_out_and_nothing_else(tested):
         clips, facts = list_corpus(corpus("tested"), {"tested": fold.manifest}, [fold])
         assert of(clips, "tested") == sorted({"000", "001", "002", "003", "004"} - {absent})
         assert facts["held_out"] == [["tested", fold.fold]]
-        assert facts["parts"][0]["excluded"] == {"test part": 1, "same file": 0, "same recording": 0}
+        assert facts["parts"][0]["excluded"] == {"test part": 1, "same file": 0, "same recording": 0, "same source": 0}
 
 
 def test_unlabelled_clips_of_a_test_recording_are_left_out(tested):
@@ -91,7 +97,7 @@ def test_unlabelled_clips_of_a_test_recording_are_left_out(tested):
     first, _ = tested(rows("tested", 5, recording=recordings), unlabelled=("003", "004"))
     clips, facts = list_corpus(corpus("tested"), {"tested": first.manifest}, [first])
     assert of(clips, "tested") == ["001", "002", "004"]
-    assert facts["parts"][0]["excluded"] == {"test part": 1, "same file": 0, "same recording": 1}
+    assert facts["parts"][0]["excluded"] == {"test part": 1, "same file": 0, "same recording": 1, "same source": 0}
 
 
 def test_recordings_of_one_name_at_two_sites_of_a_data_set_are_two(tested, caplog):
@@ -113,7 +119,7 @@ def test_test_clips_under_other_names_are_left_out_and_counted_once(tested, mani
     wild.loc[6, "sha256"] = "tested 002"  # never tested on
     clips, facts = list_corpus(corpus("wild"), {"wild": manifest("wild", wild)}, held_out)
     assert of(clips, "wild") == ["004", "005", "006", "007"]
-    assert facts["parts"][0]["excluded"] == {"test part": 0, "same file": 3, "same recording": 1}
+    assert facts["parts"][0]["excluded"] == {"test part": 0, "same file": 3, "same recording": 1, "same source": 0}
     assert facts["held_out"] == [["tested", 1], ["tested", 2]]
 
 
@@ -182,6 +188,42 @@ def test_figures_add_up(tested, manifest):
     assert clips[["dataset", "clip_id"]].to_numpy().tolist() == sorted(
         clips[["dataset", "clip_id"]].to_numpy().tolist()
     )
+
+
+# --- mixtures ---------------------------------------------------------------------------------------------
+
+
+def test_mixtures_of_what_is_left_out_are_left_out_and_counted(tested, manifest):
+    """Of a test clip, of another clip of its recording, of a copy of it; and of a clip that is there no more."""
+    single = rows("tested", 6, recording=["a", "b", "a", "c", "d", "e"])
+    single.loc[3, "sha256"] = "tested 000"
+    first, second = tested(single)
+    of_sources = ["000", "004;001", "005;002", "003", "004;005", "004;lost", "001", "05"]
+    mixed = manifest("mixed", rows("mixed", 8, source_clips=of_sources))
+    manifests, sources = {"mixed": mixed, "tested": first.manifest}, {"mixed": "tested"}
+    clips, facts = list_corpus(corpus("mixed"), manifests, [first], sources)
+    assert of(clips, "mixed") == ["001", "004", "006"]
+    assert facts["parts"][0]["excluded"] == {"test part": 0, "same file": 0, "same recording": 0, "same source": 5}
+    assert of(list_corpus(corpus("mixed"), manifests, [second], sources)[0], "mixed") == ["000", "002", "003", "004"]
+
+
+def test_sources_that_are_copies_of_test_clips_of_another_data_set_count(tested, manifest):
+    first, _ = tested(rows("tested", 3))
+    single = manifest("single", rows("single", 4, sha256=["tested 000", "b", "c", "d"]))
+    mixed = manifest("mixed", rows("mixed", 3, source_clips=["001;000", "001;002", "002;003"]))
+    manifests = {"mixed": mixed, "single": single}
+    clips, facts = list_corpus(corpus("mixed"), manifests, [first], {"mixed": "single"})
+    assert of(clips, "mixed") == ["001", "002"]
+    assert facts["parts"][0]["excluded"]["same source"] == 1
+    clips, _ = list_corpus(corpus("mixed", transductive=True), manifests, [], {"mixed": "single"})
+    assert len(clips) == 3
+
+
+def test_a_column_of_a_lab_s_own_of_this_name_means_nothing(tested, manifest):
+    first, _ = tested(rows("tested", 3))
+    wild = manifest("wild", rows("wild", 3, source_clips="000"))
+    clips, _ = list_corpus(corpus("wild"), {"wild": wild}, [first])
+    assert len(clips) == 3
 
 
 # --- the part for validation ------------------------------------------------------------------------------

@@ -87,6 +87,40 @@ def test_balanced_draws_keep_to_windows_too(many):
     assert sum(map(len, shards)) == len(set.union(*shards))
 
 
+@pytest.mark.parametrize("sampling", ["none", "balanced"])
+def test_fewer_clips_are_drawn_once_each_and_anew_for_every_epoch(many, sampling):
+    first, second = (np.concatenate(epoch_order(many, sampling, 0, epoch, 50)) for epoch in (1, 2))
+    assert len(first) == len(set(first)) == 50
+    assert set(first) != set(second)
+    assert np.array_equal(first, np.concatenate(epoch_order(many, sampling, 0, 1, 50)))
+
+
+def test_fewer_clips_are_drawn_by_weight_in_any_order(tmp_path):
+    """Of 60 clips two are alone in their class and weigh 20 times as much; one is of no class."""
+    labels = np.zeros((60, 3))
+    labels[:20, 0] = labels[20:57, 1] = labels[57:59, 2] = 1
+    clips = clip_set(tmp_path / "store", 60, labels)
+    drawn = np.stack([epoch_order(clips, "balanced", 0, epoch, 6)[0] for epoch in range(2000)])
+    share = np.bincount(drawn.ravel(), minlength=60) / 2000
+    rng, p = np.random.default_rng(1), weights(labels)
+    expected = np.bincount(np.ravel([rng.choice(60, 6, False, p) for _ in range(2000)]), minlength=60) / 2000
+    for group in (slice(0, 20), slice(20, 57), slice(57, 59)):
+        assert share[group].mean() == pytest.approx(expected[group].mean(), rel=0.05)
+    assert share[59] == 0
+    rare_place = np.nonzero((drawn == 57) | (drawn == 58))[1]
+    assert rare_place.mean() == pytest.approx(2.5, abs=0.15)
+
+
+@pytest.mark.parametrize(("sampling", "size"), [("none", 21), ("balanced", 20)])
+def test_an_epoch_of_fewer_clips_needs_more_to_draw_from(tmp_path, sampling, size):
+    labels = np.eye(C)[np.arange(21) % C]
+    labels[0] = 0  # of no class: it is never drawn
+    clips = clip_set(tmp_path / "store", 21, labels)
+    with pytest.raises(InputError, match=rf"train.epoch_clips is {size}, but there are {size} training clips"):
+        epoch_order(clips, sampling, 0, 1, size)
+    assert len(epoch_order(clips, sampling, 0, 1, size - 1)[0]) == size - 1
+
+
 def weights(labels):
     weight = labels @ (1 / labels.sum(axis=0))
     return weight / weight.sum()

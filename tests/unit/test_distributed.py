@@ -25,6 +25,7 @@ from tymbal.errors import InputError
 from tymbal.files import write_json
 from tymbal.ingest.manifest import LABEL, write_manifest
 from tymbal.launch import CONTAINER, Layout, image_of, layout, start
+from tymbal.models import sslam
 from tymbal.models.ssast import SIZES, Size
 from tymbal.norm import fit_norm
 from tymbal.pretrain import pretrain as pretraining
@@ -37,16 +38,20 @@ CPU = torch.device("cpu")
 N_TRAIN, N_VAL = 11, 6  # in batches of 5: one process has more clips of each, and of the last the other has none
 N_MELS, N_FRAMES = 32, 16
 NET = {"arch": "ssast", "patch": (32, 8), "n_frames": N_FRAMES}
+SMALL = Size(16, 2, 2, 2), sslam.Size(16, 2, 2, 2, 3)
 ALL_ON = {"freq_mask": 8, "time_mask": 4, "mixup": 0.5, "noise": True, "roll": 2}
 FINETUNE = {
     "mixup, accumulated": {"augment": ALL_ON, "accumulate": 2, "clip_norm": 0.1},
     "no mixup": {"augment": {**ALL_ON, "mixup": 0}, "loss": "ce", "sampling": "balanced", "select_by": "loss"},
     "frozen": {"freeze_encoder": True, "early_stopping": 1},
+    "recipe": {"preset": "sslam-spass", "augment": {"freq_mask": 8, "time_mask": 4}, "epoch_clips": 8},
 }
 PRETRAIN = {
     "joint": ({"masking": {"n_masked": 4}}, {"accumulate": 2, "preset": "modern"}),
     "released": ({"passes": 2, "contrast": "predictions", "masking": {"sampling": "original"}}, {}),
     "generative": ({"objective": "generative"}, {"activation_checkpointing": True}),
+    "stage 1": ({"stage": 1, "clones": 3}, {"accumulate": 2, "clip_norm": 1}),
+    "stage 2": ({"stage": 2, "clones": 2, "weights": {"global_retention": 1}}, {}),
 }
 
 
@@ -85,7 +90,9 @@ def finetune(folder: Path, made: Path, name: str) -> None:
 def pretrain(folder: Path, made: Path, name: str) -> None:
     pretext, train = PRETRAIN[name]
     options = {"epochs": 3, "batch_size": 5, "schedule": {"name": "cosine", "warmup_steps": 2}, **train}
-    net = {**NET, "patch": (8, 4)}
+    if "stage" in pretext:
+        pretext = {**pretext, "teacher": {"start": 0.9, "end": 0.99, "steps": 4}}
+    net = {**NET, "patch": (8, 4), "arch": "sslam" if "stage" in pretext else "ssast", "size": "tiny"}
     settings = Pretraining(frontend="fbank32", corpus="c", net=net, pretext=pretext, train=options)
     norm, stores = folder / "corpus_norm.json", {"field": folder / "fbank"}
     inputs = pretraining.Inputs(folder / "clips.csv", folder / "corpus.json", stores, norm, None)
@@ -97,7 +104,9 @@ def pretrain(folder: Path, made: Path, name: str) -> None:
 TIMES = ["clips_per_s", "seconds"]
 CASES = {f"finetune {name}": (finetune, name) for name in FINETUNE}
 CASES |= {f"pretrain {name}": (pretrain, name) for name in PRETRAIN}
-CUT = {f"{name}, continued": CASES[name] for name in ("finetune mixup, accumulated", "pretrain joint")}
+CUT = {
+    f"{name}, continued": CASES[name] for name in ("finetune mixup, accumulated", "pretrain joint", "pretrain stage 2")
+}
 
 
 def train_all(folder: Path, made: Path, cases: dict) -> None:
@@ -110,7 +119,7 @@ def in_one_of_two(rank: int, port: int, folder: Path) -> None:
     places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
     places |= {"MASTER_ADDR": "localhost", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "test"}
     os.environ.update({name: str(value) for name, value in places.items()})
-    SIZES["tiny"] = Size(16, 2, 2, 2)
+    SIZES["tiny"], sslam.SIZES["tiny"] = SMALL
     with process_group(CPU):
         train_all(folder, folder / "two", {**CASES, **CUT})
 
@@ -127,7 +136,8 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
     make_data(folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SIZES, "tiny", Size(16, 2, 2, 2))  # the published size is heavier than needed
+        for sizes, small in zip((SIZES, sslam.SIZES), SMALL, strict=True):
+            patch.setitem(sizes, "tiny", small)  # the published size is heavier than needed
         train_all(folder, folder / "one", CASES)
         for name, (train, options) in CUT.items():
             shutil.copytree(folder / "one" / name.removesuffix(", continued"), folder / "one" / name)

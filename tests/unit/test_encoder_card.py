@@ -8,15 +8,16 @@ import pytest
 import torch
 
 from helpers import SHARED, needs_shared
+from small_pretraining import pretraining
 from tymbal.config.models import Cnn, Frontend, Ssast, SsastEncoder
 from tymbal.errors import InputError
 from tymbal.fbank import FeatureState
 from tymbal.models.build import build
 from tymbal.models.card import ModelCard, save_model
-from tymbal.models.checkpoints import load_start
+from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL
 from tymbal.models.classifier import is_head
 from tymbal.models.encoder_card import EncoderCard, read_encoder_card, save_encoder
-from tymbal.models.sources import OWN_ENCODER, OWN_MODEL
+from tymbal.models.sources import load_start
 from tymbal.models.ssast import SIZES, SSAST, Size
 from tymbal.pretrain.export import export_ssast
 from tymbal.pretrain.ssast import MaskedPatchModel
@@ -42,7 +43,7 @@ def features(n_mels: int = N_MELS, sample_rate: int = 16000) -> FeatureState:
 
 
 def pretext_model(net: SsastEncoder = NET, n_mels: int = N_MELS, seed: int = 0) -> MaskedPatchModel:
-    return MaskedPatchModel(net, n_mels, torch.Generator().manual_seed(seed))
+    return MaskedPatchModel(pretraining(net), n_mels, torch.Generator().manual_seed(seed))
 
 
 def classifier(net: Ssast = CLASSIFIER, n_mels: int = N_MELS, seed: int = 0) -> SSAST:
@@ -199,7 +200,7 @@ def test_incomplete_and_damaged_files_are_named(encoder, spoil, message):
 @small
 def test_a_cnn_is_no_start(finetuned):
     _, path = finetuned(Cnn(arch="cnn", n_frames=64))
-    with pytest.raises(InputError, match="a model of arch 'cnn'"):
+    with pytest.raises(InputError, match=r"a network of arch 'cnn', but net\.arch is 'ssast'"):
         load_start(path, classifier(), CLASSIFIER, features())
 
 
@@ -211,13 +212,13 @@ def test_a_cnn_is_no_start(finetuned):
 def test_exported_file_gives_the_same_model(encoder, size, tmp_path):
     net = NET.model_copy(update={"size": size})
     then, path = encoder(net)
-    export_ssast(path, tmp_path / "ssast.pth")
+    export_ssast(path, pretraining(net), tmp_path / "ssast.pth")
     model = pretext_model(net)
     report = load_start(tmp_path / "ssast.pth", model, net, features())
     assert all(torch.equal(value, then.state_dict()[name]) for name, value in model.state_dict().items())
     assert (report.n_mels, report.n_frames, report.fresh) == (N_MELS, 64, ())
     first = (tmp_path / "ssast.pth").read_bytes()
-    export_ssast(path, tmp_path / "again.pth")
+    export_ssast(path, pretraining(net), tmp_path / "again.pth")
     assert (tmp_path / "again.pth").read_bytes() == first
 
 
@@ -234,8 +235,9 @@ def shapes_of(path) -> dict[str, list[int]]:
 @needs_shared
 @pytest.mark.parametrize("patch", [(16, 16), (128, 2)])
 def test_exported_keys_and_shapes_are_the_originals(encoder, patch, tmp_path):
-    _, path = encoder(NET.model_copy(update={"patch": patch, "n_frames": 1024}), 128)
-    export_ssast(path, tmp_path / "ssast.pth")
+    net = NET.model_copy(update={"patch": patch, "n_frames": 1024})
+    _, path = encoder(net, 128)
+    export_ssast(path, pretraining(net), tmp_path / "ssast.pth")
     expected = originals("tiny_patch16x16" if patch == (16, 16) else "tiny_frame128x2")
     assert shapes_of(tmp_path / "ssast.pth") == expected["keys"]
     state = torch.load(tmp_path / "ssast.pth", weights_only=True)
@@ -248,18 +250,20 @@ def test_exported_keys_and_shapes_are_the_originals(encoder, patch, tmp_path):
 @small
 @needs_shared
 def test_exported_keys_with_one_class_token_are_the_originals(encoder, tmp_path):
-    _, path = encoder(NET.model_copy(update={"size": "base-nokd"}))
-    export_ssast(path, tmp_path / "ssast.pth")
+    net = NET.model_copy(update={"size": "base-nokd"})
+    _, path = encoder(net)
+    export_ssast(path, pretraining(net), tmp_path / "ssast.pth")
     assert shapes_of(tmp_path / "ssast.pth").keys() == originals("base_nokd_patch16x16")["keys"].keys()
 
 
 @small
 def test_only_what_the_original_can_read_is_exported(encoder, tmp_path):
-    _, path = encoder(NET.model_copy(update={"patch": (8, 8)}))
+    net = NET.model_copy(update={"patch": (8, 8)})
+    _, path = encoder(net)
     with pytest.raises(InputError, match=r"patches of 8 x 8.*only patches of 256 values"):
-        export_ssast(path, tmp_path / "ssast.pth")
+        export_ssast(path, pretraining(net), tmp_path / "ssast.pth")
     _, path = encoder()
     save_encoder(path, path.with_suffix(".json"), classifier(), encoder_card())
     with pytest.raises(InputError, match=r"head\.1\.bias: in the file, but not in the model"):
-        export_ssast(path, tmp_path / "ssast.pth")
+        export_ssast(path, pretraining(NET), tmp_path / "ssast.pth")
     assert not (tmp_path / "ssast.pth").exists()

@@ -42,7 +42,7 @@ CLASSES = {
 def summary(tmp_path_factory) -> Path:
     """Tables of four data sets: Chinese names with a class never present, single labels, a single epoch, and one class.
 
-    Model m-10 of two of them learns from a tenth of the labels. There are two pre-trainings.
+    Model m-10 of two of them learns from a tenth of the labels. There are pre-trainings of all kinds.
     """
     root = tmp_path_factory.mktemp("figures")
     runs = [
@@ -58,7 +58,8 @@ def summary(tmp_path_factory) -> Path:
     runs += write_runs(root, "single", "alone", CLASSES["single"], single_label=True)
     folders = {name: write_dataset(root / name, classes, 3) for name, classes in CLASSES.items()}
     pretrainings, corpora = write_pretraining(root, "joint", 3)
-    pretrainings += write_pretraining(root / "other", "discriminative", 1, "discriminative")[0]
+    for objective in ("discriminative", "stage1", "stage2"):
+        pretrainings += write_pretraining(root / objective, objective, 1, objective)[0]
     families = {"m": "m", "m-10": "m", "alone": "alone"}
     tables = collect(runs, folders, families, EVALUATION) | pretrain_summary.collect(pretrainings, corpora)
     for name, table in tables.items():
@@ -71,7 +72,7 @@ SUBJECTS = {
     "dataset": [{"dataset": dataset} for dataset in CLASSES],
     "model": [{"dataset": dataset, "model": "m"} for dataset in CLASSES],
     "labels": [{"dataset": "zh"}, {"dataset": "single"}],
-    "pretraining": [{"ssl": "joint"}, {"ssl": "discriminative"}],
+    "pretraining": [{"ssl": objective} for objective in ("joint", "discriminative", "stage1", "stage2")],
 }
 DRAWN = [(key, subject) for key, kind in FIGURES.items() for subject in SUBJECTS[kind.scope]]
 
@@ -200,6 +201,25 @@ def test_pretext_curves_have_the_parts_of_the_objective(summary):
     figure, drawn = drawn_by(pretext_curves, rows_of(checks, {"ssl": "discriminative"}), pretraining, labels={})
     assert len(figure.axes) == 3
     assert "val_mse" not in drawn
+
+
+def test_pretext_curves_of_a_teacher_have_no_chance(summary):
+    checks, pretraining = (read_table(summary / f"{name}.csv") for name in ("pretext_curves", "pretraining"))
+    titles = {}
+    for stage in ("stage1", "stage2"):
+        figure, drawn = drawn_by(pretext_curves, rows_of(checks, {"ssl": stage}), pretraining, labels={})
+        titles[stage] = [axes.get_title(loc="left") for axes in figure.axes]
+        assert not any(line.get_linestyle() == "--" for axes in figure.axes for line in axes.lines)
+        assert not [name for name in drawn if name.startswith("chance")]
+        for axes in figure.axes[:-1]:
+            assert axes.lines[-1].get_xdata().tolist() == [45.0]  # the last check is the one that was kept
+    assert titles["stage1"] == [
+        "Class token", "Hidden patches", "Spread of predictions", "Learning rate",
+    ]  # fmt: skip
+    assert titles["stage2"] == [
+        "Class token, clips", "Hidden patches, clips", "Class token, mixtures", "Hidden patches, mixtures",
+        "Source retention", "Spread of predictions", "Learning rate",
+    ]  # fmt: skip
 
 
 def test_pretext_curves_show_chance(summary):

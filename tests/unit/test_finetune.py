@@ -19,14 +19,16 @@ from tymbal.evaluate import scoring
 from tymbal.evaluate.metrics import headline
 from tymbal.evaluate.starts import known_of_test_clips
 from tymbal.files import sha256
-from tymbal.ingest.manifest import write_manifest
+from tymbal.ingest.manifest import read_manifest, write_manifest
 from tymbal.models.build import build, load_model
 from tymbal.models.ssast import SIZES, Size
 from tymbal.norm import Scale, fit_norm
 from tymbal.seeds import derive
 from tymbal.store import FeatureStore
 from tymbal.train import finetune as finetuning
+from tymbal.train import loop
 from tymbal.train.finetune import Inputs
+from tymbal.train.optim import set_rate
 
 
 @pytest.fixture(autouse=True)
@@ -297,3 +299,48 @@ def test_an_empty_part_is_told(data, tmp_path):
     folds[folds["part"] != "val"].to_csv(data.folds, index=False)
     with pytest.raises(InputError, match="fold 1 has no clips in part 'val'"):
         train(data, tmp_path / "run")
+
+
+def test_rates_and_steps_of_a_recipe(data, tmp_path):
+    """Two steps of two clips are an epoch; the head's highest rate is below the lowest of the schedule."""
+    made = train(
+        data,
+        tmp_path / "run",
+        settings(
+            batch_size=2,
+            epoch_clips=4,
+            optimizer={"lr": 0.001, "head_lr": 0.5},
+            schedule={"name": "cosine", "min_lr": 0.0006},
+        ),
+    )
+    history = pd.read_csv(made.history)
+    way = 0.5 + 0.5 * np.cos(np.pi * np.array([1, 3]) / 4)  # of the last steps of the epochs, of four
+    assert history["lr"].tolist() == pytest.approx((0.0006 + 0.0004 * way).tolist())
+    assert history["head_lr"].tolist() == pytest.approx([0.0005] * 2)
+
+
+def test_the_lowest_rate_of_the_schedule_is_that_of_the_layers(data, tmp_path, monkeypatch):
+    """It is half the highest: the blocks' highest rates are not above it, and stay; head and last norm fall to it."""
+    rates = []
+
+    def recorded(optimizer, rate):
+        set_rate(optimizer, rate)
+        rates.append(sorted(group["lr"] for group in optimizer.param_groups))
+
+    monkeypatch.setattr(loop, "set_rate", recorded)
+    optimizer = {"lr": 0.001, "head_lr": 4, "layer_decay": 0.5}
+    train(data, tmp_path / "run", settings(optimizer=optimizer, schedule={"name": "cosine", "min_lr": 0.0005}))
+    still = [0.000125, 0.00025, 0.0005]  # patch embedding and two blocks
+    assert rates == [pytest.approx([*still, 0.001, 0.004]), pytest.approx([*still, 0.00075, 0.00225])]
+
+
+def test_labels_are_smoothed_in_training_alone(data, tmp_path):
+    manifest = read_manifest(data.manifest)
+    write_manifest(manifest.assign(**{"label:蟬": 1 - manifest["label:Owl"]}), data.manifest)
+    still = {"loss": "ce", "optimizer": {"lr": 1e-12}, "augment": {}, "epochs": 1}
+    plain, smooth = (
+        pd.read_csv(train(data, tmp_path / str(share), settings(label_smoothing=share, **still)).history).iloc[0]
+        for share in (0.0, 0.5)
+    )
+    assert smooth["val_loss"] == pytest.approx(plain["val_loss"], rel=1e-4)
+    assert smooth["train_loss"] != pytest.approx(plain["train_loss"], rel=1e-3)

@@ -462,7 +462,7 @@ def test_without_a_clip_nothing_goes_on(tmp_path: Path) -> None:
 
 def test_every_format_of_the_settings_has_a_reader() -> None:
     formats = {arm.model_fields["format"].annotation for arm in get_args(get_args(Source)[0])}
-    assert {get_args(literal)[0] for literal in formats} == {*READERS, "synth"}
+    assert {get_args(literal)[0] for literal in formats} == {*READERS, "synth", "mixtures"}
 
 
 def test_nothing_on_disk_is_looked_at_to_match(tmp_path: Path) -> None:

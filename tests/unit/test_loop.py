@@ -21,7 +21,7 @@ from tymbal.train import loop, resume
 from tymbal.train.augment import augment
 from tymbal.train.data import ClipSet, epoch_order
 from tymbal.train.loop import Objective, fit
-from tymbal.train.optim import adam, rate_factor
+from tymbal.train.optim import adam, learning_rate
 from tymbal.train.resume import Checkpoints
 
 N, T, F, C = 21, 12, 8, 3
@@ -101,7 +101,7 @@ def train(clips, folder, options, stop_after=None, seed=0, fingerprint="run", de
     optimizer = adam({1.0: list(model.parameters())}, options.optimizer)
 
     def rate(step, history):
-        return options.optimizer.lr * rate_factor(options.schedule, step, n_batches, options.epochs)
+        return learning_rate(options.optimizer.lr, options.schedule, step, n_batches, options.epochs)
 
     checkpoints = Checkpoints(folder, fingerprint)
     state = fit(

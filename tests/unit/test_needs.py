@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 from snakemake.iocontainers import Namedlist
 
 from helpers import REPO, merged_config
-from tymbal import amounts
+from small_pretraining import pretraining
+from tymbal import amounts, mix
 from tymbal.amounts import Amount
 from tymbal.config import load
-from tymbal.config.models import Cnn, Frontend, Ssast
+from tymbal.config.models import Cnn, Frontend, Ssast, Sslam, SslamEncoder
 from tymbal.inference import mean_loss
+from tymbal.models import sslam
 from tymbal.models.build import build
 from tymbal.needs import MOST_MINUTES, NEEDS, SNAKEMAKE_MB, asked, memory_mb, minutes
 from tymbal.plan import Plan
+from tymbal.pretrain.build import build_pretext
 from tymbal.validate.trial import kept_bytes
 
 LARGE = st.builds(
@@ -181,7 +184,7 @@ def test_clips_are_counted_where_their_number_is_not_told(plan, text):
 def test_larger_models_get_more_memory_and_time(plan):
     raw = plan.config.model_dump(mode="json")
     mb, gflop = {}, {}
-    for size in amounts.SIZES:
+    for size in ("tiny", "small", "base"):
         raw["models"]["ssast-tiny"] |= {"net": {"arch": "ssast", "size": size}, "init": "scratch"}
         mb[size] = of("finetune", Plan(load(raw))).mb
         gflop[size] = of("evaluate", Plan(load(raw))).gflop
@@ -191,20 +194,54 @@ def test_larger_models_get_more_memory_and_time(plan):
     assert of("finetune", Plan(load(raw))).mb > mb["base"]
 
 
-NETS = [Ssast(arch="ssast", size=size, n_frames=512) for size in amounts.SIZES] + [Cnn(arch="cnn", n_frames=512)]
+NETS = [Ssast(arch="ssast", size=size, n_frames=512) for size in ("tiny", "small", "base", "base-nokd")]
+NETS += [Sslam(arch="sslam", size=size, n_frames=512) for size in ("tiny", "small", "base", "large")]
+NETS += [Cnn(arch="cnn", n_frames=512)]
 
 
-@pytest.mark.parametrize("net", NETS, ids=lambda net: getattr(net, "size", net.arch))
+@pytest.mark.parametrize("net", NETS, ids=lambda net: f"{net.arch} {getattr(net, 'size', '')}")
 def test_sizes_are_those_of_the_models(net):
     """Parameters and what a clip keeps for the backward pass, as they are found when the model is built."""
     model = build(net, 128, 12, torch.Generator().manual_seed(0))
     n_parameters = sum(parameter.numel() for parameter in model.parameters())
-    assert 1 <= amounts._parameters(net) / n_parameters < (1.1 if net.arch == "ssast" else 5)
+    assert 1 <= amounts._parameters(net) / n_parameters < (5 if net.arch == "cnn" else 1.1)
     if n_parameters < 3e7:
         y = torch.eye(12)[:1]
         x = torch.zeros(2, *model.input_shape)
         kept = kept_bytes(model, lambda batch: mean_loss(model(batch), y.expand(len(batch), -1), "bce"), x, None)
         assert 1 <= amounts._kept_bytes(net, Frontend()) / kept.per_clip < 1.1
+
+
+def test_decoders_are_as_deep_as_those_of_the_models():
+    for name, size in sslam.SIZES.items():
+        assert amounts.SIZES[name].decoder_depth == size.decoder_depth
+
+
+@pytest.mark.parametrize("pretext", [{"stage": 1, "clones": 4}, {"stage": 2, "clones": 2}], ids=str)
+def test_a_clip_keeps_so_much_in_a_pretext_task(pretext):
+    chosen = pretraining(SslamEncoder(arch="sslam", size="tiny", n_frames=512), **pretext)
+    model = build_pretext(chosen, 128, torch.Generator().manual_seed(0))
+    x = torch.zeros(2, *model.input_shape)
+    kept = kept_bytes(model, lambda batch: model.losses(batch, None, torch.Generator().manual_seed(0)), x, None)
+    assert 1 <= amounts._pretext_bytes(chosen, Frontend()) / kept.per_clip < 1.2
+
+
+def test_mixing_gets_room_for_the_sources_that_are_kept(plan):
+    """Measured on 600 soundscapes of 120 clips, 60 s in two channels at 48 kHz: 880 MB and 161 s."""
+    raw = plan.config.model_dump(mode="json")
+    source = {"format": "mixtures", "dataset": "soundscapes", "parts": {"train": {"clips": 600}}, "sample_rate": 48_000}
+    raw["datasets"]["soundscapes"] |= {"task": "single-label"}
+    mixed = raw["datasets"]["soundscapes"] | {"task": "multi-label", "source": source, "split": {"scheme": "given"}}
+    raw["datasets"]["mixed"] = mixed
+    Path("results/soundscapes/ingest.json").write_text(json.dumps({"n_clips": 120, "hours": 2.0}))
+    Path("manifest.csv").write_text("clip_id,duration_s\na,1.0\nb,60.0\n")
+    wildcards = SimpleNamespace(dataset="mixed")
+    need, files = NEEDS["mix_soundscapes"], SimpleNamespace(manifest="manifest.csv")
+    amount = need.of(Plan(load(raw)), wildcards, files)
+    assert amount.hours == pytest.approx(30)  # three sources each
+    assert memory_mb(need, amount, 1) >= 2 * (880 + SNAKEMAKE_MB)
+    assert minutes(need, amount, 1) >= 5 + 2 * 161 / 60
+    assert amounts.KEPT_SOURCES == mix.KEPT
 
 
 # --- in Snakemake -------------------------------------------------------------------------------------------

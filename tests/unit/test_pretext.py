@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from small_pretraining import pretraining
 from tymbal.config.models import SsastEncoder
-from tymbal.config.pretrain import Pretext
+from tymbal.config.pretrain import PatchPretext
 from tymbal.models.ssast import SIZES, Size
 from tymbal.pretrain.masks import Mask
-from tymbal.pretrain.ssast import MaskedPatchModel, info_nce, losses_at, pretext_losses, reconstruction
+from tymbal.pretrain.ssast import MaskedPatchModel, info_nce, reconstruction
 
 N_FRAMES, N_MELS = 48, 16
 SQUARE, FRAME = (4, 4), (16, 2)
@@ -26,7 +27,7 @@ def small(monkeypatch):
 def network(patch: tuple[int, int] = SQUARE, size: str = "tiny") -> MaskedPatchModel:
     """A small model whose weights are all large enough to have an influence."""
     net = SsastEncoder(arch="ssast", size=size, patch=patch, n_frames=N_FRAMES)
-    model = MaskedPatchModel(net, N_MELS, torch.Generator().manual_seed(0))
+    model = MaskedPatchModel(pretraining(net), N_MELS, torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -43,9 +44,10 @@ def masked(model: MaskedPatchModel, k: int = 20, seed: int = 0) -> Mask:
     return Mask(torch.rand(B, n, generator=generator).argsort()[:, :k], None)
 
 
-def losses(model: MaskedPatchModel, x: Tensor, n_frames: Tensor | None, settings: Pretext) -> dict[str, Tensor]:
+def losses(model: MaskedPatchModel, x: Tensor, n_frames: Tensor | None, settings: PatchPretext) -> dict[str, Tensor]:
     model.zero_grad()
-    found = pretext_losses(model, x, n_frames, settings, torch.Generator().manual_seed(7))
+    model.pretext = settings
+    found = model.losses(x, n_frames, torch.Generator().manual_seed(7))
     found["loss"].backward()
     return found
 
@@ -72,9 +74,8 @@ def test_patches_are_the_values_in_the_order_of_the_tokens(patch):
 
 def test_what_fills_no_patch_is_left_out():
     """Mel bins and frames beyond the last whole patch."""
-    model = MaskedPatchModel(
-        SsastEncoder(arch="ssast", patch=SQUARE, n_frames=50), 18, torch.Generator().manual_seed(0)
-    )
+    net = SsastEncoder(arch="ssast", patch=SQUARE, n_frames=50)
+    model = MaskedPatchModel(pretraining(net), 18, torch.Generator().manual_seed(0))
     x = sound(n_frames=50, n_mels=18)
     assert torch.equal(model.patches(x), network().patches(x[:, :48, :16].contiguous()))
     assert model(x, masked(model)).shape == (B, 20, 8)
@@ -109,9 +110,9 @@ def test_tokens_come_in_the_order_of_the_mask():
 
 def test_activation_checkpointing_changes_memory_alone():
     model, x = network(), sound()
-    plain = losses(model, x, None, Pretext()), gradients(model)
+    plain = losses(model, x, None, PatchPretext()), gradients(model)
     model.activation_checkpointing = True
-    again = losses(model, x, None, Pretext()), gradients(model)
+    again = losses(model, x, None, PatchPretext()), gradients(model)
     torch.testing.assert_close(again, plain)
 
 
@@ -119,11 +120,11 @@ def test_activation_checkpointing_changes_memory_alone():
 
 TRUE_FRAMES = torch.tensor([N_FRAMES, 30, 17])  # 12, 7 and 4 patches of 4 frames
 SETTINGS = [
-    Pretext(),
-    Pretext(contrast="predictions", passes=2),
-    Pretext(masking={"sampling": "original"}),
-    Pretext(objective="discriminative"),
-    Pretext(objective="generative"),
+    PatchPretext(),
+    PatchPretext(contrast="predictions", passes=2),
+    PatchPretext(masking={"sampling": "original"}),
+    PatchPretext(objective="discriminative"),
+    PatchPretext(objective="generative"),
 ]
 
 
@@ -169,9 +170,10 @@ def test_a_padded_clip_gives_what_it_gives_alone(settings, t_valid):
     mask = Mask(torch.cat([index, spare], dim=1), scored) if t_valid < t_dim else Mask(index, None)
     valid = torch.full((B,), t_valid) if t_valid < t_dim else None
 
-    together = losses_at(model, x, mask, mask, valid, settings)
+    model.pretext = settings
+    together = model.losses_at(x, mask, mask, valid)
     short = Mask(alone, None)
-    torch.testing.assert_close(together, losses_at(model, x[:, : 4 * t_valid], short, short, None, settings))
+    torch.testing.assert_close(together, model.losses_at(x[:, : 4 * t_valid], short, short, None))
 
 
 # --- losses ------------------------------------------------------------------------------------------------
@@ -255,7 +257,7 @@ def test_reconstruction_is_the_mean_over_all_values():
 
 
 def test_the_joint_loss_is_the_weighted_sum():
-    found = losses(network(), sound(), None, Pretext(mse_weight=3))
+    found = losses(network(), sound(), None, PatchPretext(mse_weight=3))
     torch.testing.assert_close(found["loss"], found["nce"] + 3 * found["mse"])
 
 
@@ -269,7 +271,7 @@ def test_the_joint_loss_is_the_weighted_sum():
 )
 def test_an_objective_trains_its_own_head_and_the_encoder(objective, parts, idle):
     model = network()
-    found = losses(model, sound(), None, Pretext(objective=objective))
+    found = losses(model, sound(), None, PatchPretext(objective=objective))
     assert found.keys() == {"loss"} | parts
     trained = {name for name, value in gradients(model).items() if value.any()}
     assert {name for name, _ in model.named_parameters()} - trained == {
@@ -284,27 +286,27 @@ def test_one_pass_serves_both_objectives_and_two_have_masks_of_their_own(passes,
     model, seen = network(), []
     encode = model.encode
     monkeypatch.setattr(model, "encode", lambda *given: seen.append(given[0]) or encode(*given))
-    losses(model, sound(), None, Pretext(passes=passes))
+    losses(model, sound(), None, PatchPretext(passes=passes))
     assert len(seen) == passes
     assert passes == 1 or not torch.equal(*seen)
 
 
 def test_one_pass_equals_two_with_the_same_mask():
     model, x, mask = network(), sound(), masked(network())
-    once = losses_at(model, x, mask, mask, None, Pretext())
-    twice = losses_at(model, x, mask, Mask(mask.index.clone(), None), None, Pretext())
+    once = model.losses_at(x, mask, mask, None)
+    twice = model.losses_at(x, mask, Mask(mask.index.clone(), None), None)
     torch.testing.assert_close(once, twice)
 
 
 def test_losses_depend_on_the_generator_alone():
     model, x = network(), sound()
     torch.manual_seed(1)
-    first = losses(model, x, None, Pretext())
+    first = losses(model, x, None, PatchPretext())
     before = torch.random.get_rng_state()
-    second = losses(model, x, None, Pretext())
+    second = losses(model, x, None, PatchPretext())
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.testing.assert_close(first, second, rtol=0, atol=0)
-    other = pretext_losses(model, x, None, Pretext(), torch.Generator().manual_seed(8))
+    other = model.losses(x, None, torch.Generator().manual_seed(8))
     assert other["loss"] != first["loss"]
 
 
@@ -314,22 +316,21 @@ def test_losses_are_computed_in_single_precision():
     with torch.no_grad():
         nn.init.constant_(model.cpredlayer[2].bias, 300)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = losses(model, 10 * x, None, Pretext())
+        found = losses(model, 10 * x, None, PatchPretext())
     assert {value.dtype for value in found.values()} == {torch.float32}
     assert found["loss"].isfinite()
 
 
 def test_the_task_can_be_learnt():
     """Clips of a tone that goes on: what is hidden can be told from what is seen."""
-    model = MaskedPatchModel(
-        SsastEncoder(arch="ssast", patch=SQUARE, n_frames=N_FRAMES), N_MELS, torch.Generator().manual_seed(0)
-    )
+    net = SsastEncoder(arch="ssast", patch=SQUARE, n_frames=N_FRAMES)
+    model = MaskedPatchModel(pretraining(net), N_MELS, torch.Generator().manual_seed(0))
     x = torch.sin(torch.arange(N_MELS) / 3 + 6 * torch.rand(16, 1, 1, generator=torch.Generator().manual_seed(0)))
     x = x.expand(-1, N_FRAMES, -1).contiguous()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     masks, found = torch.Generator().manual_seed(0), []
     for _ in range(120):
-        found.append(pretext_losses(model, x, None, Pretext(), masks))
+        found.append(model.losses(x, None, masks))
         optimizer.zero_grad()
         found[-1]["loss"].backward()
         optimizer.step()

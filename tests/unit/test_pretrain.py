@@ -11,29 +11,36 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file
 from tensorboardX.proto import event_pb2
 
 from helpers import kill, write_store
 from tymbal.config.pretrain import Pretraining
 from tymbal.errors import InputError, OutOfTime
 from tymbal.files import write_json
+from tymbal.models import sslam
 from tymbal.models.ssast import SIZES, Size
-from tymbal.norm import fit_norm
-from tymbal.pretrain import check
+from tymbal.norm import Scale, fit_norm
 from tymbal.pretrain import pretrain as module
+from tymbal.pretrain.check import to_mix
 from tymbal.pretrain.pretrain import Inputs, Outputs, pretrain
+from tymbal.pretrain.ssast import MaskedPatchModel
+from tymbal.pretrain.sslam import MaskedLatentModel
 from tymbal.runs import PretrainRun
 from tymbal.store import FeatureStore
 from tymbal.tables import write_csv
+from tymbal.train.data import ClipSet
 
 F, CPU = 8, torch.device("cpu")
 RUN = PretrainRun("lab", "ours", 3)
 SIZES_OF = {"one": 23, "two": 12}  # clips of each data set
+SMALL = (SIZES, Size(16, 2, 2, 2)), (sslam.SIZES, sslam.Size(16, 2, 2, 2, 3))
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setitem(SIZES, "tiny", Size(16, 2, 2, 2))
+    for sizes, size in SMALL:
+        monkeypatch.setitem(sizes, "tiny", size)
 
 
 @pytest.fixture
@@ -64,6 +71,14 @@ def settings(**train) -> Pretraining:
     return Pretraining(frontend="f", corpus="lab", net=net, pretext={"masking": masking}, train=options)
 
 
+def latent(stage: int, **train) -> Pretraining:
+    """The same of a teacher and its student."""
+    options = {"epochs": 4, "batch_size": 8, "schedule": {"name": "cosine", "warmup_steps": 2}, **train}
+    net = {"arch": "sslam", "size": "tiny", "patch": [4, 4], "n_frames": 16}
+    pretext = {"stage": stage, "clones": 2, "teacher": {"start": 0.9, "end": 0.99, "steps": 10}}
+    return Pretraining(frontend="f", corpus="lab", net=net, pretext=pretext, train=options)
+
+
 def outputs(folder) -> Outputs:
     names = ("encoder.safetensors", "encoder.json", "history.csv", "run.json", "checkpoints", "tensorboard")
     folder.mkdir(exist_ok=True)
@@ -77,7 +92,8 @@ def run(inputs, folder, options, deadline=None) -> Outputs:
 
 
 def run_small(inputs, folder, options):
-    SIZES["tiny"] = Size(16, 2, 2, 2)  # in a process without fixtures
+    for sizes, size in SMALL:  # in a process without fixtures
+        sizes["tiny"] = size
     run(inputs, folder, options)
 
 
@@ -87,14 +103,17 @@ TIMES = ["clips_per_s", "seconds"]
 @pytest.mark.parametrize(
     "options",
     [
-        {},
-        {"check_every": 3, "accumulate": 2, "preset": "modern"},
-        {"schedule": {"name": "plateau", "patience": 1, "warmup_steps": 0}, "check_every": 2},
+        settings(),
+        settings(check_every=3, accumulate=2, preset="modern"),
+        settings(schedule={"name": "plateau", "patience": 1, "warmup_steps": 0}, check_every=2),
+        latent(1, check_every=2, accumulate=2),
+        latent(2, check_every=3),
     ],
+    ids=lambda options: f"{options.net.arch} {options.train.check_every}",
 )
 def test_resumed_equals_undisturbed_bit_for_bit(inputs, tmp_path, options, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
-    whole = run(inputs, tmp_path / "whole", settings(**options))
+    whole = run(inputs, tmp_path / "whole", options)
     call, count = module.Check.__call__, iter(range(1, 100))
 
     def interrupted(*arguments):
@@ -104,8 +123,8 @@ def test_resumed_equals_undisturbed_bit_for_bit(inputs, tmp_path, options, monke
 
     monkeypatch.setattr(module.Check, "__call__", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run(inputs, tmp_path / "cut", settings(**options))
-    cut = run(inputs, tmp_path / "cut", settings(**options))
+        run(inputs, tmp_path / "cut", options)
+    cut = run(inputs, tmp_path / "cut", options)
 
     assert "resuming after checkpoint 2" in caplog.text
     assert cut.encoder.read_bytes() == whole.encoder.read_bytes()
@@ -114,8 +133,10 @@ def test_resumed_equals_undisturbed_bit_for_bit(inputs, tmp_path, options, monke
     assert not cut.checkpoints.exists()
 
 
-def test_killed_and_out_of_time_it_ends_in_the_same_encoder(inputs, tmp_path):
-    options = settings(epochs=2, check_every=3)
+@pytest.mark.parametrize(
+    "options", [settings(epochs=2, check_every=3), latent(2, epochs=2, check_every=3)], ids=["ssast", "sslam"]
+)
+def test_killed_and_out_of_time_it_ends_in_the_same_encoder(inputs, tmp_path, options):
     whole = run(inputs, tmp_path / "whole", options)
     checks = pd.read_csv(whole.history)["check"].max()
     kill(run_small, inputs, tmp_path / "cut", options, at="tymbal.train.loop.set_rate", call=5)  # in the second check
@@ -156,6 +177,44 @@ def test_what_a_pretraining_leaves(inputs, tmp_path):
     again = outputs(tmp_path / "again")
     pretrain(dataclasses.replace(inputs, init=made.encoder), again, RUN, settings(), "code", CPU)
     assert json.loads(again.card.read_text())["corpus"]["before"] == card["corpus"]
+
+
+@pytest.mark.parametrize("stage", [1, 2])
+def test_with_a_teacher_the_last_check_is_kept(inputs, tmp_path, stage):
+    made = run(inputs, tmp_path / "run", latent(stage))
+    history, record = pd.read_csv(made.history), json.loads(made.run.read_text())
+    assert history["best"].tolist() == [0, 0, 0, 1]
+    assert (record["best_check"], record["kept_by"]) == (4, "round")
+    parts = {
+        1: ("global", "local"),
+        2: ("global_unmixed", "local_unmixed", "global_mixed", "local_mixed", "local_retention"),
+    }[stage]
+    for side in ("train", "val"):
+        assert np.allclose(history[f"{side}_loss"], history[[f"{side}_{part}" for part in parts]].sum(axis=1))
+    weights = load_file(made.encoder)
+    moved = {name.removeprefix("teacher.") for name in weights if name.startswith("teacher.")}
+    assert moved == {name for name in weights if not name.startswith(("teacher.", "decoder."))}
+    assert not any(torch.equal(weights[name], weights[f"teacher.{name}"]) for name in moved)
+
+
+def test_the_teacher_is_moved_before_each_step_counted_over_the_checks(inputs, tmp_path, monkeypatch):
+    steps, move = [], MaskedLatentModel.before_step
+    monkeypatch.setattr(MaskedLatentModel, "before_step", lambda model, step: (steps.append(step), move(model, step)))
+    made = run(inputs, tmp_path / "run", latent(1, accumulate=2, check_every=3))
+    assert steps == list(range(pd.read_csv(made.history)["step"].iloc[-1])) == list(range(8))
+
+
+def test_stage_2_goes_on_with_the_teacher_of_stage_1(inputs, tmp_path):
+    first = run(inputs, tmp_path / "first", latent(1, epochs=1))
+    still = latent(2, epochs=1).model_dump(mode="json")
+    still["pretext"]["teacher"] |= {"start": 1.0, "end": 1.0}
+    made = run(dataclasses.replace(inputs, init=first.encoder), tmp_path / "second", Pretraining(**still))
+    before, after = load_file(first.encoder), load_file(made.encoder)
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        assert torch.equal(after[name], value) == name.startswith("teacher."), name
+    init = json.loads(made.run.read_text())["init"]
+    assert (init["fresh"], init["left_out"]) == ([], [])
 
 
 def test_training_learns_the_pretext_task(inputs, tmp_path):
@@ -211,9 +270,9 @@ def test_divergence_stops_with_a_remedy(inputs, tmp_path, monkeypatch):
 
 
 def test_collapse_stops_with_a_remedy(inputs, tmp_path, monkeypatch):
-    embed, before = module.MaskedPatchModel.embed, iter([True])
+    embed, before = MaskedPatchModel.embed, iter([True])
     monkeypatch.setattr(
-        module.MaskedPatchModel,
+        MaskedPatchModel,
         "embed",
         lambda *a: (1.0 if next(before, False) else 1e-4) * embed(*a),
     )
@@ -244,9 +303,46 @@ def test_an_epoch_too_small_for_its_settings_is_told(inputs, tmp_path):
 def test_data_sets_count_in_the_check_as_in_training(inputs, tmp_path, monkeypatch):
     """Three clips of each are held out, a batch each; an epoch takes 20 of the one and 22 of the other."""
     values = itertools.cycle([1.0, 3.0])
-    monkeypatch.setattr(check, "pretext_losses", lambda *a: {"loss": torch.tensor(next(values))})
+    losses = MaskedPatchModel.losses
+    monkeypatch.setattr(
+        MaskedPatchModel,
+        "losses",
+        lambda model, *a: losses(model, *a) if model.training else {"loss": torch.tensor(next(values))},
+    )
     history = pd.read_csv(run(inputs, tmp_path / "run", settings(epochs=1)).history)
     assert history["val_loss"].iloc[0] == pytest.approx((20 * 1 + 22 * 3) / 42)
+
+
+@pytest.mark.parametrize("stage, sizes", [(1, [2, 1]), (2, [3])])
+def test_what_is_mixed_in_a_check_is_never_alone_and_always_the_same(inputs, tmp_path, monkeypatch, stage, sizes):
+    """Three clips of each data set are held out, one more than a batch."""
+    seen, losses = [], MaskedLatentModel.losses
+
+    def noted(model, x, *a):
+        if not model.training:
+            seen.append(x.clone())
+        return losses(model, x, *a)
+
+    monkeypatch.setattr(MaskedLatentModel, "losses", noted)
+    made = run(inputs, tmp_path / "run", latent(stage, epochs=2, batch_size=2))
+    assert [len(x) for x in seen] == 2 * len(pd.read_csv(made.history)) * sizes
+    once = 2 * len(sizes)
+    assert all(torch.equal(x, again) for x, again in zip(seen[:once], seen[once:], strict=False))
+
+
+@pytest.mark.parametrize(
+    "n, size, expected", [(9, 8, [9]), (7, 2, [4, 3]), (13, 3, [5, 5, 3]), (6, 4, [4, 2]), (1, 4, [1])]
+)
+def test_clips_to_be_mixed_come_in_any_order_and_not_alone(tmp_path, n, size, expected):
+    names = [f"clip{i:02d}" for i in range(n)]
+    store = FeatureStore(write_store(tmp_path / "store", {name: np.full((16, F), i) for i, name in enumerate(names)}))
+    clips = ClipSet(store, tuple(names), np.zeros((n, 0), np.float32), 16, Scale(0.0, 0.5, 0.0), CPU)
+    batches, again, other = ([b.x[:, 0, 0].int().tolist() for b in to_mix(clips, size, seed)] for seed in (0, 0, 1))
+    assert [len(batch) for batch in batches] == expected
+    order = list(itertools.chain(*batches))
+    assert sorted(order) == list(range(n))
+    assert again == batches
+    assert n == 1 or (order != sorted(order) and other != batches)
 
 
 def test_what_changes_no_result_keeps_a_checkpoint(inputs, tmp_path, monkeypatch, caplog):

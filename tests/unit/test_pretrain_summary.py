@@ -2,7 +2,7 @@
 
 from fake_runs import corpus_facts, write_pretraining
 from tymbal.evaluate.tables import read_table, write_table
-from tymbal.pretrain.summary import CORPORA, CURVES, PRETRAINING, collect
+from tymbal.pretrain.summary import CORPORA, CURVES, CURVES_END, PRETRAINING, PRETRAINING_END, collect
 
 
 def test_a_row_a_pre_training_with_the_losses_of_the_kept_check(tmp_path):
@@ -23,21 +23,36 @@ def test_a_row_a_pre_training_with_the_losses_of_the_kept_check(tmp_path):
         )
         assert row["best_check"] == kept["check"]
         assert row["checks"] == len(history) == 30
+        assert row["kept_by"] == "val_loss"
         for column in ("val_loss", "val_nce", "val_accuracy", "val_mse", "val_spread"):
             assert row[column] == kept[column]
         assert (row["n_masked"], row["n_patches"], row["steps"], row["n_short"]) == (48, 62, 3000, 7)
     assert len(tables["pretext_curves"]) == 60
-    assert tables["pretext_curves"].columns.tolist() == CURVES
+    losses = ["loss", "nce", "accuracy", "mse"]
+    columns = [*CURVES, *(f"train_{name}" for name in losses), *(f"val_{name}" for name in [*losses, "spread"])]
+    assert tables["pretext_curves"].columns.tolist() == [*columns, *CURVES_END]
 
 
-def test_parts_that_an_objective_lacks_are_empty_cells(tmp_path):
-    runs, corpora = write_pretraining(tmp_path, "told-apart", 1, "discriminative")
+def test_losses_that_a_task_lacks_are_empty_cells(tmp_path):
+    """SSAST's and SSLAM's in one table."""
+    runs, corpora = [], {}
+    for objective in ("joint", "discriminative", "stage1", "stage2"):
+        made = write_pretraining(tmp_path / objective, objective, 1, objective)
+        runs, corpora = runs + made[0], corpora | made[1]
     for name, table in collect(runs, corpora).items():
         write_table(table, tmp_path / f"{name}.csv")
-    assert read_table(tmp_path / "pretraining.csv")["val_mse"].isna().all()
+    table = read_table(tmp_path / "pretraining.csv").set_index("ssl")
+    assert table["objective"].to_dict() == {ssl: ssl for ssl in ("joint", "discriminative", "stage1", "stage2")}
+    assert table["kept_by"].tolist() == ["val_loss", "val_loss", "round", "round"]
+    assert table["best_check"].tolist()[2:] == [30, 30]
     curves = read_table(tmp_path / "pretext_curves.csv")
-    assert curves[["train_mse", "val_mse"]].isna().all(axis=None)
-    assert curves[["train_nce", "val_accuracy"]].notna().all(axis=None)
+    for has in (table.notna(), curves.groupby("ssl").count() > 0):
+        assert has["val_loss"].all()
+        assert has.index[has["val_mse"]].tolist() == ["joint"]
+        assert sorted(has.index[has["val_nce"]]) == ["discriminative", "joint"]
+        assert has.index[has["val_local"]].tolist() == ["stage1"]
+        assert has.index[has["val_local_retention"]].tolist() == ["stage2"]
+        assert sorted(has.index[has["val_prediction_std"]]) == ["stage1", "stage2"]
 
 
 def test_corpora_have_a_row_a_data_set_with_what_was_left_out(tmp_path):
@@ -67,8 +82,8 @@ def test_transductive_goes_from_one_pre_training_to_the_next(tmp_path):
 def test_without_pre_training_there_are_the_columns_alone():
     tables = collect([], {})
     assert {name: table.columns.tolist() for name, table in tables.items()} == {
-        "pretraining": PRETRAINING,
-        "pretext_curves": CURVES,
+        "pretraining": [*PRETRAINING, *PRETRAINING_END],
+        "pretext_curves": [*CURVES, *CURVES_END],
         "corpora": CORPORA,
     }
     assert all(table.empty for table in tables.values())

@@ -9,11 +9,13 @@ import pytest
 import torch
 
 from helpers import write_store
-from tymbal.config.models import Ssast
+from tymbal.config.models import Ssast, Sslam
 from tymbal.errors import InputError
 from tymbal.evaluate.tables import write_table
 from tymbal.folds import clip_ids, read_folds
 from tymbal.ingest.manifest import LABEL, read_manifest, write_manifest
+from tymbal.models import sslam
+from tymbal.models.build import build
 from tymbal.models.checkpoints import LoadReport
 from tymbal.models.ssast import SIZES, SSAST, Size
 from tymbal.norm import Scale, fit_norm
@@ -66,8 +68,8 @@ def model() -> SSAST:
 
 
 def test_every_layer_is_told_from_the_embedding_to_the_final_norm(clips, model):
-    pooled = torch.from_numpy(pooled_layers(model, clips(0.0), task().net, "all"))
-    assert pooled.shape == (2 + 2, 4, 16)
+    pooled = pooled_layers(model, clips(0.0), "all")
+    assert list(pooled) == ["0", "1", "2", "norm"]
     whole = next(clips(0.0).in_order(1)).x  # the first clip has no padding
     with torch.inference_mode():
         embedded = model.patch_embed(whole)
@@ -76,23 +78,34 @@ def test_every_layer_is_told_from_the_embedding_to_the_final_norm(clips, model):
         for block in model.blocks:
             layers.append(block(layers[-1]))
         layers.append(model.norm(layers[-1]))
-    for found, expected in zip(pooled[:, 0], layers, strict=True):
-        torch.testing.assert_close(found, expected[0, 2:].mean(dim=0))
-    assert not any(hooks for block in model.blocks for hooks in (block._forward_hooks, block._forward_pre_hooks))
+    for found, expected in zip(pooled.values(), layers, strict=True):
+        assert found.shape == (4, 16)
+        torch.testing.assert_close(torch.from_numpy(found[0]), expected[0, 2:].mean(dim=0))
 
 
 def test_patches_with_padding_do_not_count(clips, model):
-    net = task().net
-    zero, other = (pooled_layers(model, clips(pad), net, "all") for pad in (0.0, 5.0))
-    assert np.allclose(zero[:, 0], other[:, 0])
-    assert np.allclose(zero[0, :3], other[0, :3])  # embedded alone: all that counts is free of padding
-    assert not np.allclose(zero[1, 1], other[1, 1])  # but the encoder sees the padding, as in fine-tuning
+    zero, other = (pooled_layers(model, clips(pad), "all") for pad in (0.0, 5.0))
+    assert all(np.allclose(zero[layer][0], other[layer][0]) for layer in zero)
+    assert np.allclose(zero["0"][:3], other["0"][:3])  # embedded alone: all that counts is free of padding
+    assert not np.allclose(zero["1"][1], other["1"][1])  # but the encoder sees the padding, as in fine-tuning
     batch = next(clips(0.0).in_order(4))
     with torch.inference_mode():
         grid = (model.patch_embed(batch.x) + model.pos_embed[:, 2:]).unflatten(1, model.grid)  # [4, 2, 7, 16]
     for row, n_columns in ((1, 3), (2, 1), (3, 1)):  # patches of 8 frames every 4, within 17, 8 and 3 frames
         expected = grid[row, :, :n_columns].mean(dim=(0, 1)).numpy()
-        assert np.allclose(zero[0, row], expected, atol=1e-6), row
+        assert np.allclose(zero["0"][row], expected, atol=1e-6), row
+
+
+def test_the_layers_of_an_encoder_without_a_final_norm_and_in_time_order(clips, monkeypatch):
+    monkeypatch.setitem(sslam.SIZES, "tiny", sslam.Size(16, 2, 2, 2, 3))
+    net = Sslam(arch="sslam", size="tiny", patch=(8, 8), n_frames=32)
+    model = build(net, N_MELS, 3, torch.Generator().manual_seed(0)).eval()
+    pooled = pooled_layers(model, clips(0.0), "all")
+    assert list(pooled) == ["0", "1", "2"]
+    with torch.inference_mode():
+        embedded = model.embed_patches(next(clips(0.0).in_order(4)).x)  # [4, 4 columns x 2 rows, 16]
+    for row, n_columns in ((0, 4), (1, 2), (2, 1), (3, 1)):
+        assert np.allclose(pooled["0"][row], embedded[row, : 2 * n_columns].mean(dim=0), atol=1e-6), row
 
 
 # --- classifiers ------------------------------------------------------------------------------------------

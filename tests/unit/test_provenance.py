@@ -57,6 +57,14 @@ def test_where_and_how_long_a_training_may_run_is_in_no_digest():
     assert "train.precision" in closure
 
 
+def test_how_starting_weights_are_read_is_in_the_digest_of_training_alone():
+    loading = {"models.sources", "models.checkpoints", "models.ssast_start", "models.sslam_start"}
+    assert loading <= provenance._closure(("train.finetune",))
+    scoring = provenance._closure(("evaluate.validation", "evaluate.scoring"))
+    assert "models.sslam" in scoring
+    assert not scoring & loading
+
+
 def test_an_unknown_module_is_our_mistake():
     with pytest.raises(AssertionError, match="no module 'nothing'"):
         code_digest("nothing")

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from helpers import write_store
+from small_pretraining import pretraining
 from tymbal.config.models import SsastEncoder
-from tymbal.config.pretrain import Pretext
 from tymbal.models.encoder_card import EncoderCard, save_encoder
 from tymbal.models.ssast import SIZES, Size
 from tymbal.pretrain.examples import N_EXAMPLES, pick_reconstructions
@@ -43,14 +43,14 @@ def pick(tmp_path, store, objective, change, **masking) -> dict[str, np.ndarray]
     rows = [(name, clip, part) for part, of in (("val", VAL), ("train", TRAIN)) for name in of for clip in of[name]]
     clips = pd.DataFrame(rows, columns=["dataset", "clip_id", "part"]).sort_values(["dataset", "clip_id"])
     write_csv(clips, tmp_path / "clips.csv")
-    model = MaskedPatchModel(NET, 128, torch.Generator().manual_seed(0))
+    settings = pretraining(NET, objective=objective, masking=masking)
+    model = MaskedPatchModel(settings, 128, torch.Generator().manual_seed(0))
     with torch.no_grad():
         change(model)
     card = EncoderCard(NET.model_dump(mode="json"), 128, MEAN, STD, store.state.to_json(), {}, {})
     save_encoder(tmp_path / "encoder.safetensors", tmp_path / "encoder.json", model, card)
-    pretext = Pretext(objective=objective, masking=masking)
     encoder, out = tmp_path / "encoder.safetensors", tmp_path / "out.npz"
-    pick_reconstructions(encoder, tmp_path / "clips.csv", store, pretext, 0, out)
+    pick_reconstructions(encoder, tmp_path / "clips.csv", store, settings, 0, out)
     with np.load(out) as file:
         return dict(file)
 
@@ -75,7 +75,7 @@ def always(layer, values):
 @pytest.mark.parametrize("sampling", ["even", "original"])
 def test_held_out_clips_are_shown_as_they_are_but_for_whole_patches(tmp_path, store, sampling):
     found = pick(tmp_path, store, "joint", lambda model: None, n_masked=10, sampling=sampling)
-    assert found["clip_id"].tolist() == ["a:long", "a:whole", "b:part"]  # not the one without two patches
+    assert found["clip_id"].tolist() == ["a:long", "a:whole", "b:part"]  # not the one without a whole patch in time
     assert found["n_frames"].tolist() == [64, 64, 39]
     assert found["frame_shift_s"] == 0.01
     for clip, n, fbank, masked, filled in zip(

@@ -91,6 +91,49 @@ def test_one_that_starts_from_a_fold_is_made_for_that_fold_too():
         assert planned.held_out(last.corpus) == [HeldOut("esc10", fold)]
 
 
+def polyphony(parts, tests="polyphony") -> Plan:
+    """The benchmark with other parts of the corpus, and tests of one model alone, perhaps on another data set."""
+    raw = merged_config(REPO / "config/config.yaml", REPO / "config/polyphony.yaml")
+    raw["corpora"]["polyphony-corpus"] = corpus(*parts)
+    raw["experiments"], raw["evaluation"] = [{"dataset": tests, "model": "sslam-1"}], {}
+    return Plan(load(raw))
+
+
+MIXED_TESTS = [HeldOut("polyphony", 1), HeldOut("esc10-sources", 1)]
+
+
+@pytest.mark.parametrize(
+    ("parts", "sources"),
+    [
+        (["polyphony-corpus"], {"polyphony-corpus": "esc10-sources"}),
+        (["esc10-sources"], {}),
+        (["polyphony"], {"polyphony": "esc10-sources"}),
+    ],
+    ids=["other mixtures", "the sources", "itself"],
+)
+def test_the_sources_of_tested_mixtures_are_held_out_too(parts, sources):
+    planned = polyphony(parts)
+    (start,) = planned.pretrains
+    assert start.corpus == "polyphony-corpus" + ("-without-polyphony-fold1" if parts == ["polyphony"] else "")
+    assert planned.held_out(start.corpus) == MIXED_TESTS
+    assert planned.corpus_sources(start.corpus) == sources
+
+
+def test_a_transductive_corpus_holds_no_sources_out():
+    planned = polyphony(["esc10-sources"])
+    raw = planned.config.model_dump(mode="json")
+    raw["corpora"]["polyphony-corpus"]["transductive"] = True
+    assert Plan(load(raw)).held_out("polyphony-corpus") == []
+
+
+def test_a_corpus_of_mixtures_of_the_tested_data_set_is_made_for_each_fold():
+    planned = polyphony(["polyphony-corpus"], tests="esc10-sources")
+    (start,) = planned.pretrains
+    assert start.corpus == "polyphony-corpus-without-esc10-sources-fold1"
+    assert planned.held_out(start.corpus) == [HeldOut("esc10-sources", 1)]
+    assert planned.corpus_sources(start.corpus) == {"polyphony-corpus": "esc10-sources"}
+
+
 def test_features_of_the_corpus_are_planned_too():
     planned = plan({"lab": corpus("soundscapes", "esc10")}, {"a": pretraining("lab")}, {"ssl": "a"})
     assert planned.stores == [f"results/{dataset}/fbank/fbank128/index.csv" for dataset in ("esc10", "soundscapes")]

@@ -12,8 +12,8 @@ from tymbal.evaluate.starts import known_of_test_clips
 from tymbal.fbank import FeatureState
 from tymbal.files import sha256
 from tymbal.models.build import build
-from tymbal.models.checkpoints import load_start
 from tymbal.models.classifier import is_head
+from tymbal.models.sources import load_start
 
 FOLDER = REPO / "resources" / "checkpoints"
 DEMO = load(merged_config(REPO / "config" / "config.yaml"))

@@ -118,6 +118,15 @@ def test_a_data_set_that_cannot_be_read_does_not_hide_another(root):
     report = check(configured(root, absent={"source": source}, night=LONG), LIMITS)
     told = {finding.area for finding in report.of("error")}
     assert told == {"data set absent", "data set night"}
+
+
+@pytest.mark.parametrize(("epoch_clips", "told"), [(11, []), (12, ["model small on night"])])
+def test_an_epoch_of_fewer_clips_needs_more_to_draw_from(root, epoch_clips, told):
+    raw = configured(root, night=LONG).model_dump(mode="json")
+    raw["models"]["small"]["train"]["epoch_clips"] = epoch_clips
+    report = check(load(raw), LIMITS)
+    assert [finding.area for finding in report.of("error")] == told
+    assert f"1 epoch of {epoch_clips} clips" in " ".join(finding.title for finding in report.of("info"))
     areas = {finding.area for finding in report.of("info")}
     assert "model small on night" in areas  # its length was checked, and the model tried
     assert "model small" in areas

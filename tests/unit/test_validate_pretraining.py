@@ -9,6 +9,7 @@ import pytest
 import soundfile
 
 from tymbal.config import load
+from tymbal.models import sslam
 from tymbal.models.ssast import SIZES, Size
 from tymbal.preflight import TRAINING
 from tymbal.validate import trial
@@ -55,6 +56,7 @@ SETTINGS = {
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setitem(SIZES, "tiny", Size(16, 2, 2, 2))
+    monkeypatch.setitem(sslam.SIZES, "tiny", sslam.Size(16, 2, 2, 2, 3))
     monkeypatch.setattr(trial, "TRIED_S", 0.0)
 
 
@@ -145,6 +147,21 @@ def test_a_corpus_with_the_tested_data_set_is_made_for_each_fold(root):
     assert "10 epochs of 24 clips" in text(found)  # 8 of night count twice
 
 
+def test_sources_of_tested_mixtures_are_counted_as_left_out_before_anything_is_mixed(root, monkeypatch):
+    monkeypatch.chdir(root)
+    raw = settings(root, corpus={"parts": [{"dataset": "night"}]})
+    holdout = {"scheme": "holdout", "train": 0.6, "val": 0.2, "test": 0.2}
+    raw["datasets"]["night"] |= {"task": "single-label", "split": holdout}
+    parts = {part: {"clips": 20, "pool": 4} for part in ("train", "val", "test")}
+    source = {"format": "mixtures", "dataset": "night", "parts": parts, "shares": [1, 1], "clip_s": 1}
+    raw["datasets"]["many"] = LABELLED | {"source": source, "split": {"scheme": "given"}}
+    raw["experiments"] = [{"dataset": "many", "model": "small"}]
+    found = told(raw)
+    assert not urgent(found)
+    assert "13 clips to train on and 3 to validate on" in text(found)
+    assert "left out: 4 (night, test part)" in text(found)
+
+
 def test_a_corpus_of_nothing_but_test_clips_is_an_error(root):
     raw = settings(root)
     raw["datasets"]["pool"]["source"]["audio"] = "night"
@@ -177,6 +194,43 @@ def test_settings_that_do_not_suit_the_corpus_are_warnings(root):
     assert "still rises after half of the 20 steps (warmup_steps 1,000)" in slow.title
     (long,) = urgent(told(settings(root, net=NET | {"n_frames": 400})))
     assert "76 % padding" in long.title
+
+
+@pytest.mark.parametrize("share, late", [(0.5, False), (0.6, True)])
+def test_a_warm_up_may_be_told_as_a_share_of_the_steps(root, share, late):
+    found = urgent(told(settings(root, train={"schedule": {"name": "cosine", "warmup_steps": share}})))
+    assert [each.title for each in found] == late * [
+        f"the learning rate still rises after half of the 20 steps (warmup_steps {share})"
+    ]
+
+
+def latent(root: Path, **pretext) -> dict:
+    """Settings of a network with a teacher, which follows fast enough for 20 steps."""
+    raw = settings(root, net=NET | {"arch": "sslam", "patch": [32, 16]})
+    raw["models"]["small"]["net"] = raw["pretraining"]["all-tiny"]["net"]
+    teacher = {"start": 0.7, "end": 0.9, "steps": 10}
+    raw["pretraining"]["all-tiny"]["pretext"] = {"clones": 2, "teacher": teacher} | pretext
+    return raw
+
+
+def test_a_teacher_too_slow_to_learn_is_a_warning(root):
+    found = told(latent(root))
+    assert not urgent(found)
+    assert "one step at the real shape works" in text(found)
+    (slow,) = urgent(told(latent(root, teacher={"start": 0.9})))
+    assert slow.title == "in 20 steps, a teacher that keeps 0.9 of itself at each hardly learns"
+    (never,) = urgent(told(latent(root, teacher={"start": 1.0, "end": 1.0})))
+    assert "that keeps 1 of itself" in never.title
+
+
+def test_mixtures_before_single_clips_are_a_warning(root):
+    (early,) = urgent(told(latent(root, stage=2)))
+    assert early.level == "warning"
+    assert "pretext.stage 2 with init scratch" in early.title
+    raw = latent(root, stage=2)
+    first = latent(root)["pretraining"]["all-tiny"]
+    raw["pretraining"] = {"all-tiny": raw["pretraining"]["all-tiny"] | {"init": {"ssl": "first"}}, "first": first}
+    assert not urgent(told(raw))
 
 
 @pytest.mark.parametrize("train", [{"batch_size": 9}, {"batch_size": 3, "accumulate": 3}])

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from small_pretraining import pretraining
 from tymbal.config import load
 from tymbal.config.models import Frontend, SsastEncoder
 from tymbal.fbank import FeatureState
@@ -57,7 +58,7 @@ def encoder(tmp_path, monkeypatch):
             corpus=corpus,
             provenance={},
         )
-        model = MaskedPatchModel(net, 128, torch.Generator().manual_seed(0))
+        model = MaskedPatchModel(pretraining(net), 128, torch.Generator().manual_seed(0))
         save_encoder(path, path.with_suffix(".json"), model, card)
         return str(path)
 

@@ -261,7 +261,7 @@ rule pick_reconstructions:
         **asked("pick_reconstructions"),
     params:
         datasets=lambda wildcards: plan.corpus_datasets(wildcards.corpus),
-        pretext=lambda wildcards: plan.pretraining_settings(wildcards.ssl)["pretext"],
+        settings=lambda wildcards: plan.pretraining_settings(wildcards.ssl),
         code=code_digest("pretrain.examples"),
     script:
         "../scripts/pick_reconstructions.py"

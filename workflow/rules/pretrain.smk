@@ -11,7 +11,14 @@ PRETRAIN_RUN = "results/pretrain/{corpus}/{ssl}/seed{seed}"
 rule list_corpus:
     """The clips to pre-train on: no test clip, under whatever name, and some recordings for validation."""
     input:
-        manifests=lambda wildcards: plan.corpus_manifests(wildcards.corpus),
+        manifests=lambda wildcards: [
+            f"results/{dataset}/manifest.csv"
+            for dataset in plan.corpus_datasets(wildcards.corpus)
+        ],
+        source_manifests=lambda wildcards: [
+            f"results/{dataset}/manifest.csv"
+            for dataset in plan.corpus_sources(wildcards.corpus).values()
+        ],
         test_manifests=lambda wildcards: [
             f"results/{dataset}/manifest.csv"
             for dataset, fold in plan.held_out(wildcards.corpus)
@@ -32,6 +39,7 @@ rule list_corpus:
         **asked("list_corpus"),
     params:
         corpus=lambda wildcards: plan.corpus_settings(wildcards.corpus),
+        sources=lambda wildcards: plan.corpus_sources(wildcards.corpus),
         held_out=lambda wildcards: [
             list(pair) for pair in plan.held_out(wildcards.corpus)
         ],
@@ -65,7 +73,7 @@ rule fit_corpus_norm:
 
 
 rule pretrain:
-    """Masked spectrogram patch modelling on the corpus; its held-out recordings choose the weights that are kept."""
+    """An encoder learns its network's pretext task on the corpus, and is checked on recordings held out of it."""
     input:
         clips="results/pretrain/{corpus}/clips.csv",
         corpus="results/pretrain/{corpus}/corpus.json",
@@ -107,9 +115,9 @@ rule encoders:
 
 
 rule export_ssast:
-    """An encoder in the layout of the original SSAST code; made on request only."""
+    """An encoder of arch ssast in the layout of the original SSAST code; made on request only."""
     input:
-        encoder=f"{PRETRAIN_RUN}/encoder.safetensors",
+        encoder=lambda wildcards: plan.exportable(pretrain_run_of(wildcards)),
         card=f"{PRETRAIN_RUN}/encoder.json",
     output:
         f"{PRETRAIN_RUN}/ssast.pth",
@@ -121,6 +129,7 @@ rule export_ssast:
     resources:
         **asked("export_ssast"),
     params:
+        settings=lambda wildcards: plan.pretraining_settings(wildcards.ssl),
         code=code_digest("pretrain.export"),
     script:
         "../scripts/export_ssast.py"

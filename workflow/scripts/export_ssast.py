@@ -6,6 +6,8 @@ from tymbal.smk import step
 
 if __name__ == "__main__":
     with step(snakemake):
+        from tymbal.config.pretrain import Pretraining
         from tymbal.pretrain.export import export_ssast
 
-        export_ssast(Path(snakemake.input.encoder), Path(snakemake.output[0]))
+        settings = Pretraining(**snakemake.params.settings)
+        export_ssast(Path(snakemake.input.encoder), settings, Path(snakemake.output[0]))

@@ -6,7 +6,7 @@ from tymbal.smk import step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.config.pretrain import Pretext
+        from tymbal.config.pretrain import Pretraining
         from tymbal.pretrain.examples import pick_reconstructions
         from tymbal.store import FeatureStore
 
@@ -16,7 +16,7 @@ if __name__ == "__main__":
             Path(files.encoder),
             Path(files.clips),
             FeatureStore.joined(stores),
-            Pretext(**params.pretext),
+            Pretraining(**params.settings),
             int(snakemake.wildcards.seed),
             Path(snakemake.output.examples),
         )

@@ -6,7 +6,9 @@ from tymbal.smk import device, run_of, step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.config.models import Ssast
+        from pydantic import TypeAdapter
+
+        from tymbal.config.models import Net
         from tymbal.evaluate.tables import write_table
         from tymbal.pretrain.probe import Inputs, Task, probe
 
@@ -20,7 +22,7 @@ if __name__ == "__main__":
                 init=Path(files.init[0]) if files.init else None,
             ),
             run_of(snakemake.wildcards),
-            Task(**{**settings, "net": Ssast(**settings["net"])}),
+            Task(**{**settings, "net": TypeAdapter(Net).validate_python(settings["net"])}),
             device=device(snakemake),
         )
         write_table(table, Path(snakemake.output.probe))

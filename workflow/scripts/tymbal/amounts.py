@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tymbal.config.data import GivenParts, Holdout
-from tymbal.config.models import Frontend, Net, SsastEncoder, Training
+from tymbal.config.models import Cnn, Encoder, Frontend, Net, Training
+from tymbal.config.pretrain import LatentPretext, Pretraining
 from tymbal.plan import Plan
 from tymbal.roots import locate
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 CLASSES = 600  # assumed where the file that names them cannot be read; AudioSet has 527
 CLIP_HOUR_MB = 4000  # of each hour that a single clip is long, decoded at 48 kHz in two channels
 DECODED = 8  # files that compute_fbank decodes at a time
+KEPT_SOURCES = 64  # clips that mix_soundscapes keeps, as `mix.KEPT` says
 
 
 class Amount(NamedTuple):
@@ -42,11 +44,12 @@ class Amount(NamedTuple):
 
 
 class Size(NamedTuple):
-    """An encoder's size: parameters, numbers a token, layers."""
+    """An encoder's size: parameters, numbers a token, layers, and layers of the decoder in SSLAM's pretext task."""
 
     parameters: float
     dim: int
     depth: int
+    decoder_depth: int = 6
 
 
 SIZES = {
@@ -54,6 +57,7 @@ SIZES = {
     "small": Size(22.5e6, 384, 12),
     "base": Size(88e6, 768, 12),
     "base-nokd": Size(88e6, 768, 12),
+    "large": Size(310e6, 1024, 24, decoder_depth=3),
 }
 CNN_PARAMETERS = 1e6
 
@@ -64,6 +68,16 @@ def nothing(plan: Plan, wildcards: Any, input: Any) -> Amount:
 
 
 # --- tables and sound ---------------------------------------------------------------------------------------
+
+
+def mixed(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """The soundscapes that are mixed; each of their sources may be decoded anew, and some are kept in memory."""
+    source, longest_s = plan.mixtures[wildcards.dataset], _longest(input.manifest)
+    n_sources = sum(n * share for n, share in enumerate(source.shares, start=1)) / sum(source.shares)
+    of = _clips(plan, source.dataset)
+    hours = source.n_clips * n_sources * of.hours / max(1, of.clips)
+    mb = KEPT_SOURCES * 4 * source.sample_rate * longest_s / 1e6 + CLIP_HOUR_MB * longest_s / 3600
+    return Amount(clips=source.n_clips, hours=hours, mb=mb)
 
 
 def listed(plan: Plan, wildcards: Any, input: Any) -> Amount:
@@ -88,8 +102,10 @@ def clips(plan: Plan, wildcards: Any, input: Any) -> Amount:
 
 
 def corpus(plan: Plan, wildcards: Any, input: Any) -> Amount:
-    """All clips of a corpus and of the data sets whose test clips are left out of it."""
-    datasets = [*plan.corpus_datasets(wildcards.corpus), *(dataset for dataset, _ in plan.held_out(wildcards.corpus))]
+    """All clips of a corpus, of what is mixed in it, and of the data sets whose test clips are left out of it."""
+    name = wildcards.corpus
+    datasets = [*plan.corpus_datasets(name), *plan.corpus_sources(name).values()]
+    datasets += [dataset for dataset, _ in plan.held_out(name)]
     return Amount(*map(sum, zip(*(_clips(plan, dataset) for dataset in datasets), strict=True)))
 
 
@@ -138,21 +154,23 @@ def told_errors(plan: Plan, wildcards: Any, input: Any) -> Amount:
 def finetuning(plan: Plan, wildcards: Any, input: Any) -> Amount:
     """A model's training on a data set."""
     settings = plan.config.models[wildcards.model]
-    frontend = plan.config.frontends[settings.frontend]
-    return _clips(plan, wildcards.dataset)._replace(mb=_training_mb(settings.net, frontend, settings.train))
+    kept = _kept_bytes(settings.net, plan.config.frontends[settings.frontend])
+    return _clips(plan, wildcards.dataset)._replace(mb=_training_mb(settings.net, kept, settings.train))
 
 
 def pretraining(plan: Plan, wildcards: Any, input: Any) -> Amount:
     """An encoder's pre-training on a corpus."""
     settings = plan.config.pretraining[wildcards.ssl]
-    frontend = plan.config.frontends[settings.frontend]
-    return corpus(plan, wildcards, input)._replace(mb=_training_mb(settings.net, frontend, settings.train))
+    kept, frozen_mb = _pretext_bytes(settings, plan.config.frontends[settings.frontend]), 0.0
+    if isinstance(settings.pretext, LatentPretext):
+        frozen_mb = 8 * _parameters(settings.net) / 1e6  # the teacher, and what a checkpoint copies of it
+    return corpus(plan, wildcards, input)._replace(mb=_training_mb(settings.net, kept, settings.train) + frozen_mb)
 
 
 def probing(plan: Plan, wildcards: Any, input: Any) -> Amount:
     """An encoder's forward pass over all clips of a data set; of each, its output after every layer is kept, twice."""
     whole, net = _forward(plan, wildcards, 1.0), plan.config.models[wildcards.model].net
-    assert isinstance(net, SsastEncoder)
+    assert not isinstance(net, Cnn)
     size = SIZES[net.size]
     return whole._replace(mb=whole.mb + 2 * 4 * whole.clips * (size.depth + 2) * size.dim / 1e6)
 
@@ -181,31 +199,46 @@ def _forward(plan: Plan, wildcards: Any, part: float) -> Amount:
     )
 
 
-def _training_mb(net: Net | SsastEncoder, frontend: Frontend, settings: Training) -> float:
-    """Weights, gradients, moments and what a checkpoint copies of them; and what a batch keeps for the backward pass.
+def _training_mb(net: Net | Encoder, kept: float, settings: Training) -> float:
+    """Weights, gradients, moments and what a checkpoint copies of them; and what clips keep for the backward pass.
 
     On a GPU the batch is in the GPU's memory. It is asked for all the same, as a job without a GPU has it in its own.
     """
-    return (32 * _parameters(net) + settings.batch_size * _kept_bytes(net, frontend)) / 1e6
+    return (32 * _parameters(net) + settings.batch_size * kept) / 1e6
 
 
-def _parameters(net: Net | SsastEncoder) -> float:
-    return SIZES[net.size].parameters if isinstance(net, SsastEncoder) else CNN_PARAMETERS
+def _parameters(net: Net | Encoder) -> float:
+    return CNN_PARAMETERS if isinstance(net, Cnn) else SIZES[net.size].parameters
 
 
-def _tokens(net: Net | SsastEncoder, frontend: Frontend) -> float:
-    if not isinstance(net, SsastEncoder):
+def _tokens(net: Net | Encoder, frontend: Frontend) -> float:
+    if isinstance(net, Cnn):
         return net.n_frames
     height, width = getattr(net, "stride", net.patch)
     return ((frontend.n_mels - net.patch[0]) // height + 1) * ((net.n_frames - net.patch[1]) // width + 1)
 
 
-def _kept_bytes(net: Net | SsastEncoder, frontend: Frontend) -> float:
+def _kept_bytes(net: Net | Encoder, frontend: Frontend) -> float:
     """Activations of a clip in float32: 17 numbers a token, layer and dimension; of the CNN, 42 a value."""
-    if not isinstance(net, SsastEncoder):
+    if isinstance(net, Cnn):
         return 4 * 42 * net.n_frames * frontend.n_mels
+    return _encoder_bytes(net, _tokens(net, frontend))
+
+
+def _encoder_bytes(net: Encoder, n_patches: float) -> float:
     size = SIZES[net.size]
-    return 4 * 17 * (_tokens(net, frontend) + 2) * size.depth * size.dim
+    return 4 * 17 * (n_patches + 2) * size.depth * size.dim
+
+
+def _pretext_bytes(settings: Pretraining, frontend: Frontend) -> float:
+    """The same of a pretext task; clones of what is visible go through the encoder, all patches through the decoder."""
+    net, pretext = settings.net, settings.pretext
+    if not isinstance(pretext, LatentPretext):
+        return _kept_bytes(net, frontend)
+    n, size = _tokens(net, frontend), SIZES[net.size]
+    decoder = 4 * 4 * n * size.decoder_depth * size.dim
+    rows = pretext.stage * pretext.n_clones  # in stage 2 also of its mixture
+    return rows * (_encoder_bytes(net, pretext.masking.visible * n) + decoder)
 
 
 # --- files --------------------------------------------------------------------------------------------------
@@ -256,6 +289,12 @@ def _lines(path: str) -> int:
 def _seconds(path: str) -> float:
     with Path(path).open(encoding="utf-8", newline="") as file:
         return sum(float(row["duration_s"]) for row in csv.DictReader(file))
+
+
+@_remembered
+def _longest(path: str) -> float:
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        return max(float(row["duration_s"]) for row in csv.DictReader(file))
 
 
 @_remembered

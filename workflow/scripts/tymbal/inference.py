@@ -15,17 +15,18 @@ from tymbal.train.distributed import summed
 Loss = Literal["bce", "ce"]
 
 
-def mean_loss(logits: Tensor, y: Tensor, loss: Loss) -> Tensor:
+def mean_loss(logits: Tensor, y: Tensor, loss: Loss, smoothing: float = 0.0) -> Tensor:
     """Loss of a batch, from logits.
 
     Args:
         logits: [B, C].
         y: soft labels, [B, C]. For `ce` each row is a distribution (one class, or a mix of two by mixup).
         loss: `bce` averages over clips and classes, `ce` over clips.
+        smoothing: of `ce`: share of each label that all classes get alike.
     """
     if loss == "bce":
         return F.binary_cross_entropy_with_logits(logits, y)
-    return F.cross_entropy(logits, y)
+    return F.cross_entropy(logits, y, label_smoothing=smoothing)
 
 
 def scores(logits: np.ndarray, loss: Loss) -> np.ndarray:

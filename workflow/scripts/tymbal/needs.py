@@ -44,6 +44,7 @@ class Need(NamedTuple):
 # Rules with `retries: 0` have no second attempt to ask for more: they ask for twice what was measured, never little.
 NEEDS = {
     "synthesise_soundscapes": Need(400, minutes=30),
+    "mix_soundscapes": Need(500, amounts.mixed, clips=(4000, 6000), hours=6, minutes=30),
     "list_clips": Need(2500, minutes=60),  # of two million names: how many there are is not known yet
     "measure_clips": Need(700, amounts.listed, clips=(1000, 5000), minutes=120),  # of some seconds: not known yet
     "prepare_manifest": Need(2400, amounts.measured, clips=(1500, 100), cells=(70, 5), minutes=120),  # reads new files

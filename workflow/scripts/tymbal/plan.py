@@ -7,10 +7,10 @@ from typing import Any
 
 from tymbal.config import Config
 from tymbal.config.base import Settings
-from tymbal.config.data import Clips, FolderSource, ListSource, SynthSource
-from tymbal.config.models import SsastEncoder, Ssl
+from tymbal.config.data import Clips, FolderSource, ListSource, MadeSource, MixtureSource
+from tymbal.config.models import EncoderSettings, Ssl
 from tymbal.config.pretrain import WITHOUT_EFFECT
-from tymbal.errors import some
+from tymbal.errors import InputError, some
 from tymbal.files import fingerprint
 from tymbal.finished import SHARED, with_results
 from tymbal.roots import SYNTH, locate
@@ -84,11 +84,17 @@ class Plan:
         """Data sets that are synthesised."""
         return sorted(name for name, dataset in self.config.datasets.items() if dataset.source.format == "synth")
 
+    @property
+    def mixtures(self) -> dict[str, MixtureSource]:
+        """Data sets that are mixed from others."""
+        sources = {name: dataset.source for name, dataset in self.config.datasets.items()}
+        return {name: source for name, source in sources.items() if isinstance(source, MixtureSource)}
+
     def source_files(self, dataset: str) -> list[str]:
         """The files or folders that tell which clips a data set has."""
         settings = self.config.datasets[dataset]
         source = settings.source
-        if isinstance(source, SynthSource):
+        if isinstance(source, MadeSource):
             return [f"resources/{dataset}/tags.csv", f"resources/{dataset}/audio"]
         audio, *others = [locate(path, self.config.folders) for path in settings.data_paths]
         # Where no table lists the files, the folder does; its time tells of new files in it, not in its sub-folders.
@@ -102,7 +108,7 @@ class Plan:
     def measure_settings(self, dataset: str) -> dict[str, Any]:
         """What reading the files depends on: where they are, and what their form is."""
         settings = self.config.datasets[dataset]
-        audio = f"{SYNTH}:{dataset}/audio" if isinstance(settings.source, SynthSource) else settings.source.audio
+        audio = f"{SYNTH}:{dataset}/audio" if isinstance(settings.source, MadeSource) else settings.source.audio
         features = settings.features and settings.features.model_dump(mode="json", exclude={"normalised"})
         return {"audio": audio, "features": features}
 
@@ -193,23 +199,30 @@ class Plan:
         """Test parts whose clips are left out of a corpus: one, or all that models made from it are scored on.
 
         If no planned model is made from it as it is (only, say, from what is left without a fold), these are all test
-        parts that it may hold, or that models made from what is left are scored on.
+        parts that it may hold, or that models made from what is left are scored on. Where mixtures are tested, the test
+        part that they are mixed from is left out too.
         """
         name = self.corpus_name(corpus)
         settings = self.config.corpora[name]
         if settings.transductive:
             return []
         if (one := self._left_out(corpus)) is not None:
-            return [one]
+            return self._with_sources([one])
         tested = {run.dataset for run in self.runs if corpus in self._corpora_of(run)} or {
             run.dataset
             for run in self.runs
             if run.dataset in settings.datasets or name in map(self.corpus_name, self._corpora_of(run))
         }
         splits = {dataset: self.config.datasets[dataset].split for dataset in sorted(tested)}
-        return [
+        tests = [
             HeldOut(dataset, fold) for dataset, split in splits.items() if split for fold in range(1, split.n_folds + 1)
         ]
+        return self._with_sources(tests)
+
+    def _with_sources(self, tests: list[HeldOut]) -> list[HeldOut]:
+        """Test parts, and those that the mixtures among them are mixed from, each once."""
+        sources = [self.mixtures[test.dataset] for test in tests if test.dataset in self.mixtures]
+        return list(dict.fromkeys([*tests, *(HeldOut(source.dataset, source.fold) for source in sources)]))
 
     def _left_out(self, corpus: str) -> HeldOut | None:
         """The test part that a corpus's name in a path says it is without."""
@@ -234,9 +247,10 @@ class Plan:
         """The data sets of a corpus, in the order of its parts."""
         return list(self.config.corpora[self.corpus_name(corpus)].datasets)
 
-    def corpus_manifests(self, corpus: str) -> list[str]:
-        """Manifests of a corpus's data sets, in the order of its parts."""
-        return [f"results/{dataset}/manifest.csv" for dataset in self.corpus_datasets(corpus)]
+    def corpus_sources(self, corpus: str) -> dict[str, str]:
+        """Mixtures among a corpus's data sets -> the data set that each is mixed from."""
+        mixtures = self.mixtures
+        return {name: mixtures[name].dataset for name in self.corpus_datasets(corpus) if name in mixtures}
 
     def corpus_stores(self, corpus: str, frontend: str) -> list[str]:
         """Feature stores of a corpus's data sets, by their indices, in the order of its parts."""
@@ -250,10 +264,23 @@ class Plan:
         """A pre-training, but for what does not change its result."""
         return self.config.pretraining[ssl].model_dump(mode="json", exclude={"train": WITHOUT_EFFECT})
 
+    def exportable(self, run: PretrainRun) -> str:
+        """The encoder of a pre-training, if SSAST's code knows its network.
+
+        Raises:
+            InputError: it does not.
+        """
+        if (arch := self.config.pretraining[run.ssl].net.arch) != "ssast":
+            raise InputError(
+                f"{run.folder}/ssast.pth: pre-training {run.ssl!r} is of net.arch {arch!r}, which SSAST's code does "
+                f"not know. Ask for one of net.arch 'ssast', or use {run.folder}/encoder.safetensors."
+            )
+        return f"{run.folder}/encoder.safetensors"
+
     @property
     def probed(self) -> list[Run]:
         """Runs of models with an encoder, which can be judged before it is fine-tuned."""
-        return [run for run in self.runs if isinstance(self.config.models[run.model].net, SsastEncoder)]
+        return [run for run in self.runs if isinstance(self.config.models[run.model].net, EncoderSettings)]
 
     def probe_settings(self, dataset: str, model: str) -> dict[str, Any]:
         """What a probe of a model's starting weights shares with its fine-tuning."""

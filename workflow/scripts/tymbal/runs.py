@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from tymbal.config import Config
+from tymbal.config.data import MixtureSource
 from tymbal.config.models import Init, Ssl
 
 
@@ -98,9 +99,14 @@ def start_before(config: Config, init: Ssl, test: HeldOut | None) -> PretrainRun
 
 
 def _sees(config: Config, ssl: str, dataset: str) -> bool:
-    """Whether a corpus that wants no test clips, of this pre-training or of one it starts from, holds a data set."""
+    """Whether a corpus that wants no test clips, of this pre-training or of one it starts from, holds a data set.
+
+    It does so too if it holds mixtures of its clips.
+    """
     settings = config.pretraining[ssl]
     corpus = config.corpora[settings.corpus]
-    if dataset in corpus.datasets and not corpus.transductive:
+    sources = [config.datasets[name].source for name in corpus.datasets]
+    mixed = [source.dataset for source in sources if isinstance(source, MixtureSource)]
+    if dataset in (*corpus.datasets, *mixed) and not corpus.transductive:
         return True
     return isinstance(settings.init, Ssl) and _sees(config, settings.init.ssl, dataset)

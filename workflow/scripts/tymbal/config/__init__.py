@@ -96,14 +96,16 @@ def load(raw: Mapping[str, Any]) -> Config:
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
-        problems = [_problem(details) for details in error.errors()]
+        wrong = {details["loc"] for details in error.errors()}
+        problems = [_problem(details) for details in error.errors() if not _follows(details["loc"], wrong)]
         raise InputError.listing("configuration", problems, _REMEDY) from None
     if problems := cross_checks(config):
         raise InputError.listing("configuration", problems, _REMEDY)
     return config
 
 
-_CHOOSING = ("source", "split", "schedule", "net", "init")  # blocks of which there are kinds
+# What there are kinds of
+_CHOOSING = ("source", "split", "schedule", "net", "pretext", "init", "warmup_steps", "freq_mask", "time_mask")
 _REMEDY = "correct the file given with --configfile (or config/config.yaml); config/README.md explains every key"
 
 
@@ -112,13 +114,19 @@ def read_split(raw: Mapping[str, Any]) -> Split:
     return TypeAdapter(Split).validate_python(dict(raw))
 
 
+def _follows(loc: tuple[int | str, ...], wrong: set[tuple[int | str, ...]]) -> bool:
+    """Whether it is no problem of its own: of an unknown network the pretext task is not known either."""
+    return loc[-1] == "pretext" and (*loc[:-1], "net") in wrong
+
+
 def _problem(details: Any) -> str:
-    # After a block of which there are kinds, pydantic puts the chosen kind into the path; users did not write it.
+    # After a key of which there are kinds, pydantic puts the chosen kind into the path; users did not write it.
     path = ["", *details["loc"]]
-    kinds = set(_CHOOSING) - ({"net"} if path[1:2] == ["pretraining"] else set())  # there, of one kind only
-    key = ".".join(str(part) for before, part in pairwise(path) if before not in kinds) or "(top level)"
+    key = ".".join(str(part) for before, part in pairwise(path) if before not in _CHOOSING) or "(top level)"
     if details["type"] == "extra_forbidden":
         return f"{key}: unknown key"
     if details["type"] == "missing":
         return f"{key}: missing"
+    if details["type"] == "value_error" and isinstance(details["input"], Mapping):
+        return f"{key}: {details['ctx']['error']}"  # which tells what of the block was found
     return f"{key}: found {details['input']!r}; {details['msg']}"

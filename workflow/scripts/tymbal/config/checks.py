@@ -4,18 +4,20 @@ from collections.abc import Iterator
 from string import Template
 
 from tymbal.config import Config, Experiment
-from tymbal.config.data import SLICES, TagSource
-from tymbal.config.models import Cnn, Init, Model, Ssl
-from tymbal.config.pretrain import Pretraining
+from tymbal.config.data import SLICES, MixtureSource, TagSource
+from tymbal.config.models import Cnn, CosineSchedule, Finetuning, Init, Model, Ssl, Sslam
+from tymbal.config.pretrain import FEWEST_COLUMNS, FEWEST_PATCHES, PatchPretext, PretextTraining, Pretraining
 from tymbal.roots import DATA, SYNTH, split_root
 
 CNN_MELS = 32  # what its layers leave is then one row
+PARTS = ("train", "val", "test")
 
 
 def cross_checks(config: Config) -> list[str]:
     """All problems, each with its key, the value found and what was expected."""
     return [
         *_paths(config),
+        *_mixtures(config),
         *_corpora(config),
         *(problem for name in config.pretraining for problem in _pretraining(config, name)),
         *(problem for name in config.models for problem in _model(config, name)),
@@ -45,6 +47,42 @@ def _paths(config: Config) -> Iterator[str]:
                 yield f"datasets.{name}.class_hz: {label!r} is not one of `classes`"
 
 
+def _mixtures(config: Config) -> Iterator[str]:
+    """What is mixed must be another data set's clips of one class each, in parts; so no mixture is mixed again."""
+    for name, dataset in config.datasets.items():
+        source, where = dataset.source, f"datasets.{name}.source"
+        if not isinstance(source, MixtureSource):
+            continue
+        if dataset.task != "multi-label":
+            yield f"datasets.{name}.task: found {dataset.task!r}; mixtures have several classes: multi-label"
+        clips = config.datasets.get(source.dataset)
+        if clips is None:
+            yield f"{where}.dataset: no data set {source.dataset!r}; known: {sorted(config.datasets)}"
+            continue
+        if clips.task != "single-label" or clips.split is None or isinstance(clips.source, MixtureSource):
+            yield f"{where}.dataset: {source.dataset!r} cannot be mixed; expected a data set of task single-label"
+            continue
+        if clips.features is not None:
+            yield f"{where}.dataset: {source.dataset!r} has features; only audio can be mixed"
+        if source.fold > clips.split.n_folds:
+            yield f"{where}.fold: {source.fold} does not exist; {source.dataset} has folds 1 to {clips.split.n_folds}"
+        if isinstance(dataset.classes, tuple) and isinstance(clips.classes, tuple):
+            if unknown := sorted(set(dataset.classes) - set(clips.classes)):
+                yield f"datasets.{name}.classes: {unknown} are no classes of {source.dataset!r}"
+            if lacking := sorted(set(clips.classes) - set(dataset.classes)):
+                yield f"datasets.{name}.classes: lacks {lacking} of {source.dataset!r}, which would be heard unlabelled"
+            if len(source.shares) > len(clips.classes):
+                yield (
+                    f"{where}.shares: {len(source.shares)} sources, each of another class, cannot be had of the "
+                    f"{len(clips.classes)} classes of {source.dataset!r}"
+                )
+        elif dataset.classes != clips.classes:
+            yield (
+                f"datasets.{name}.classes: found {dataset.classes!r}; expected those of {source.dataset!r}: "
+                f"{clips.classes!r}"
+            )
+
+
 def _corpora(config: Config) -> Iterator[str]:
     for name, corpus in config.corpora.items():
         if "-without-" in name:
@@ -60,22 +98,40 @@ def _pretraining(config: Config, name: str) -> Iterator[str]:
     settings, where = config.pretraining[name], f"pretraining.{name}"
     yield from _network(config, where, settings)
     yield from _start(config, where, settings)
+    yield from _lowest_rate(f"{where}.train", settings.train)
     corpus = config.corpora.get(settings.corpus)
     if corpus is None:
         yield f"{where}.corpus: no corpus {settings.corpus!r}; known: {sorted(config.corpora)}"
     for dataset in corpus.datasets if corpus else ():
         yield from _imported_features(config, where, dataset, settings.frontend)
-    frontend, masking = config.frontends.get(settings.frontend), settings.pretext.masking
-    if frontend and settings.net.patch[0] <= frontend.n_mels and settings.net.patch[1] <= settings.net.n_frames:
-        n = (frontend.n_mels // settings.net.patch[0]) * (settings.net.n_frames // settings.net.patch[1])
+    frontend, (rows, columns) = config.frontends.get(settings.frontend), settings.net.patch
+    if frontend and rows <= frontend.n_mels and columns <= settings.net.n_frames:
+        yield from _masking(where, settings, frontend.n_mels // rows, settings.net.n_frames // columns)
+    if _cycle(config, name):
+        yield f"{where}.init: leads back to {name!r}; a pre-training cannot start from itself"
+
+
+def _masking(where: str, settings: Pretraining, f_dim: int, t_dim: int) -> Iterator[str]:
+    """Whether as many patches of an input of full length can be hidden, and whether there is room to mix two clips."""
+    pretext, n = settings.pretext, f_dim * t_dim
+    if n < FEWEST_PATCHES:
+        yield (
+            f"{where}.net.patch: an input has {n} patches of {settings.net.patch}; expected {FEWEST_PATCHES} or more, "
+            "to hide some and see others; make net.patch smaller"
+        )
+    elif isinstance(pretext, PatchPretext):
+        masking = pretext.masking
         most = n - (2 if masking.sampling == "original" else 1)  # the released code never masks the first
         if (masking.n_masked or 0) > most:
             yield (
                 f"{where}.pretext.masking.n_masked: found {masking.n_masked}, but of the {n} patches of an input at "
                 f"most {most} can be masked"
             )
-    if _cycle(config, name):
-        yield f"{where}.init: leads back to {name!r}; a pre-training cannot start from itself"
+    elif pretext.stage == 2 and t_dim < FEWEST_COLUMNS:
+        yield (
+            f"{where}.net.patch: an input has {t_dim} columns of patches; stage 2 leaves two regions unmixed and needs "
+            f"{FEWEST_COLUMNS} or more; make net.patch narrower, or net.n_frames larger"
+        )
 
 
 def _cycle(config: Config, name: str) -> bool:
@@ -97,10 +153,33 @@ def _model(config: Config, name: str) -> Iterator[str]:
         width = getattr(settings.train.augment, axis)
         if size is not None and width > size:
             yield f"{where}.train.augment.{axis}: {width} is wider than the spectrogram ({size})"
+    yield from _recipe(f"{where}.train", settings.train)
     optimizer = settings.train.optimizer
     if optimizer.layer_decay != 1 and (isinstance(settings.net, Cnn) or settings.train.freeze_encoder):
         why = "the encoder is frozen" if settings.train.freeze_encoder else "a cnn has no layers to tell apart"
         yield f"{where}.train.optimizer.layer_decay: without use, as {why}"
+    # The value tells whether it was given: records, which are checked too, name every key.
+    given = isinstance(settings.net, Sslam) and settings.net.drop_path != Sslam.model_fields["drop_path"].default
+    if given and settings.train.freeze_encoder:
+        yield f"{where}.net.drop_path: without use, as the encoder is frozen; leave it out"
+
+
+def _recipe(where: str, train: Finetuning) -> Iterator[str]:
+    """What a recipe, partly perhaps of a preset, cannot hold together."""
+    augment = train.augment
+    yield from _lowest_rate(where, train)
+    if augment.mixup and augment.batch_mixup:
+        yield f"{where}.augment.mixup: clips are mixed by batch_mixup already; set one of them to 0 or null"
+    if augment.mask_fill != "padding" and not (augment.freq_mask or augment.time_mask):
+        yield f"{where}.augment.mask_fill: without use, as nothing is masked; set it to padding"
+    if train.label_smoothing and train.loss != "ce":
+        yield f"{where}.label_smoothing: without use, as the loss is {train.loss!r}; set it to 0"
+
+
+def _lowest_rate(where: str, train: Finetuning | PretextTraining) -> Iterator[str]:
+    schedule, lr = train.schedule, train.optimizer.lr
+    if isinstance(schedule, CosineSchedule) and schedule.min_lr >= lr:
+        yield f"{where}.schedule.min_lr: {schedule.min_lr:g} is not below optimizer.lr ({lr:g})"
 
 
 def _network(config: Config, where: str, settings: Model | Pretraining) -> Iterator[str]:
@@ -135,7 +214,8 @@ def _start(config: Config, where: str, settings: Model | Pretraining) -> Iterato
     if source is None:
         yield f"{where}.init.ssl: no pre-training {init.ssl!r}; known: {sorted(config.pretraining)}"
         return
-    for key in ("size", "patch"):
+    # Sizes of different networks have nothing in common but their names.
+    for key in ("size", "patch") if source.net.arch == settings.net.arch else ("arch",):
         found, needed = getattr(source.net, key), getattr(settings.net, key)
         if found != needed:
             yield f"{where}.init: net.{key} is {found!r} in pretraining.{init.ssl}, but {needed!r} here"
@@ -191,6 +271,8 @@ def _experiments(config: Config) -> Iterator[str]:
 def _experiment(config: Config, where: str, experiment: Experiment) -> Iterator[str]:
     """Whether a model can learn from a data set."""
     dataset, source = config.datasets[experiment.dataset], config.datasets[experiment.dataset].source
+    if isinstance(source, MixtureSource) and (lacking := [part for part in PARTS if part not in source.parts]):
+        yield f"{where}.dataset: source.parts of {experiment.dataset!r} lacks {' and '.join(lacking)}"
     rule = config.evaluation.target_rule
     if rule != "any" and isinstance(source, TagSource) and not source.sub_weight < source.main_weight == 1:
         yield (

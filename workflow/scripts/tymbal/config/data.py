@@ -2,11 +2,11 @@
 
 import re
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tymbal.config.base import Positive, Seconds, Settings, Share
+from tymbal.config.base import Name, Positive, Seconds, Settings, Share
 
 # What a name pattern or a table may tell of a clip beside its labels, and what the manifest keeps for itself.
 NAMED = ("recording", "site", "date", "time", "segment")
@@ -86,6 +86,51 @@ class SynthSource(Settings):
     clip_s: Annotated[float, Field(ge=0.5)] = 6.0
     sample_rate: Positive = 32000  # Hz; unlike the front end's, so that resampling is exercised
     seed: int = 0
+
+    @property
+    def n_clips(self) -> int:
+        """All clips."""
+        return self.recordings * self.clips_per_recording
+
+
+class MixedPart(Settings):
+    """Soundscapes mixed from the clips of one part."""
+
+    clips: Positive  # soundscapes
+    pool: Positive = 5  # recordings of which soundscapes share sources, and which they share with no others
+
+
+class MixtureSource(Settings):
+    """Soundscapes mixed from another data set's clips of one class each, part by part, into `resources/<dataset>/`."""
+
+    format: Literal["mixtures"]
+    dataset: Name
+    fold: Positive = 1
+    parts: Annotated[dict[Literal["train", "val", "test"], MixedPart], Field(min_length=1)]
+    # Relative shares of soundscapes with 1, 2, ... sources, each of another class.
+    shares: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (1, 1, 1, 1, 1)
+    level_range_db: Annotated[float, Field(ge=0)] = 10.0  # sources are up to so much below the loudest
+    main_within_db: Annotated[float, Field(ge=0)] = 3.0  # of the loudest: a main tag; further below: a background tag
+    clip_s: Annotated[float, Field(ge=0.5)] = 5.0
+    sample_rate: Positive = 16000  # Hz
+    seed: int = 0
+
+    fold_column: ClassVar[str] = "part"
+    columns: ClassVar[tuple[str, ...]] = ("n_sources", "levels_db", "source_clips")
+
+    @model_validator(mode="after")
+    def _most_sources(self) -> Self:
+        if not self.shares[-1]:
+            raise ValueError("shares: the last is 0; leave it out, or give soundscapes with so many sources a share")
+        return self
+
+    @property
+    def n_clips(self) -> int:
+        """All clips."""
+        return sum(part.clips for part in self.parts.values())
+
+
+MadeSource = SynthSource | MixtureSource  # what the workflow itself makes
 
 
 class LabSource(Settings):
@@ -198,6 +243,7 @@ class AudacitySource(LabSource):
 
 Source = Annotated[
     SynthSource
+    | MixtureSource
     | TagSource
     | LongSource
     | MultihotSource
@@ -359,7 +405,7 @@ class Clips(Settings):
     @property
     def data_paths(self) -> tuple[str, ...]:
         """Every path in the settings, as written there."""
-        if isinstance(self.source, SynthSource):
+        if isinstance(self.source, MadeSource):
             return ()
         source = self.source
         manifests = getattr(source, "manifests", ())
@@ -418,6 +464,11 @@ class Dataset(Clips):
         if self.split.scheme == "given" and not parts:
             raise ValueError(
                 "split scheme 'given' needs a table's fold_column with train, val, test, or a JSON manifest for each"
+            )
+        if isinstance(self.source, MixtureSource) and self.split.scheme != "given":
+            raise ValueError(
+                "source.format 'mixtures' keeps the parts of the data set that it mixes: expected split scheme "
+                f"'given', found {self.split.scheme!r}"
             )
         known = (*GROUPS, *self.extra_columns)
         if self.split.group not in known:

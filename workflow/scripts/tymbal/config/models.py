@@ -1,10 +1,12 @@
 """Settings of networks, of their training and of the models made of both."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from tymbal.config.base import Name, Positive, Settings, Share
+from tymbal.config.presets import FINETUNING, Preset, filled
 
 
 class Frontend(Settings):
@@ -18,13 +20,18 @@ class Frontend(Settings):
 # --- networks ---------------------------------------------------------------------------------------------
 
 
-class SsastEncoder(Settings):
+class EncoderSettings(Settings):
+    """What all encoders have that can be pre-trained: transformers over patches of the spectrogram."""
+
+    patch: tuple[Positive, Positive] = (16, 16)  # mel bins, frames
+    n_frames: Positive = 1024  # length the model sees
+
+
+class SsastEncoder(EncoderSettings):
     """What pre-training decides of an Audio Spectrogram Transformer (SSAST: Gong et al., AAAI 2022)."""
 
     arch: Literal["ssast"]
     size: Literal["tiny", "small", "base", "base-nokd"] = "tiny"  # base-nokd: one class token
-    patch: tuple[Positive, Positive] = (16, 16)  # mel bins, frames
-    n_frames: Positive = 1024  # length the model sees
 
 
 class Ssast(SsastEncoder):
@@ -34,6 +41,20 @@ class Ssast(SsastEncoder):
     pooling: Literal["mean", "cls"] = "mean"
 
 
+class SslamEncoder(EncoderSettings):
+    """What pre-training decides of the transformer of EAT (Chen et al., IJCAI 2024) and SSLAM (ICLR 2025)."""
+
+    arch: Literal["sslam"]
+    size: Literal["tiny", "small", "base", "large"] = "base"
+
+
+class Sslam(SslamEncoder):
+    """The encoder with a classifier. Clips shorter than `n_frames` are padded."""
+
+    pooling: Literal["cls", "mean", "linear-softmax"] = "cls"
+    drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.1  # of the last block in training; it rises linearly from 0
+
+
 class Cnn(Settings):
     """A small convolutional network on log-mel, to compare with (Salamon and Bello, IEEE SPL 2017)."""
 
@@ -41,7 +62,9 @@ class Cnn(Settings):
     n_frames: Positive = 1024  # shorter clips are padded
 
 
-Net = Annotated[Ssast | Cnn, Field(discriminator="arch")]
+# One more network is its settings above, its name here, and a line in `models.build`: docs/extending.md.
+Encoder = Annotated[SsastEncoder | SslamEncoder, Field(discriminator="arch")]
+Net = Annotated[Ssast | Sslam | Cnn, Field(discriminator="arch")]
 
 
 class Ssl(Settings):
@@ -60,6 +83,16 @@ Init = Annotated[Annotated[str, Tag("path")] | Annotated[Ssl, Tag("ssl")], Discr
 
 
 # --- training ---------------------------------------------------------------------------------------------
+
+
+def _kind_of_amount(value: Any) -> str:
+    return "share" if isinstance(value, float) and 0 < value < 1 else "number"
+
+
+# A whole number, or below 1 a share of what there is
+Amount = Annotated[
+    Annotated[int, Field(ge=0), Tag("number")] | Annotated[Share, Tag("share")], Discriminator(_kind_of_amount)
+]
 
 
 class Optimizer(Settings):
@@ -89,10 +122,12 @@ class StepSchedule(Settings):
 
 
 class CosineSchedule(Settings):
-    """Linear warm-up, then half a cosine down to zero at the last step."""
+    """Linear warm-up, then half a cosine down to the lowest rate at the last step."""
 
     name: Literal["cosine"]
-    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    warmup_steps: Amount = 0  # below 1: a share of all steps
+    # From which every layer's rate rises and to which it falls; a layer whose highest rate is lower keeps that.
+    min_lr: Annotated[float, Field(ge=0)] = 0.0
 
 
 class PlateauSchedule(Settings):
@@ -113,28 +148,60 @@ class Training(Settings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
 
 
-class Augment(Settings):
-    """Training-time changes to the batch; everything off by default. Values as in SSAST's recipes."""
+class BatchMixup(Settings):
+    """One weight for a whole batch (Zhang et al., ICLR 2018)."""
 
-    freq_mask: Annotated[int, Field(ge=0)] = 0  # mel bins, upper bound of one mask
-    time_mask: Annotated[int, Field(ge=0)] = 0  # frames, upper bound of one mask
-    mixup: Annotated[float, Field(ge=0, le=1)] = 0.0  # probability a clip is mixed with another
+    probability: Annotated[float, Field(gt=0, le=1)]  # that a batch is mixed
+    alpha: Annotated[float, Field(gt=0)]  # the weight is from Beta(alpha, alpha)
+
+
+class Augment(Settings):
+    """Training-time changes to the batch; everything off by default.
+
+    They come in this order, but noise and roll before `batch_mixup`, where it is set, as in SSLAM's loader.
+    """
+
+    # As SSLAM changes the waveform.
+    clip_roll: bool = False  # circular shift of a clip by any number of its frames
+    gain: bool = False  # 0.5 to 1.5 times as loud
+    # One of these two.
+    mixup: Annotated[float, Field(ge=0, le=1)] = 0.0  # probability a clip is mixed with another, as SSAST
+    batch_mixup: BatchMixup | None = None  # a batch with itself in reverse, as SSLAM
+    freq_mask: Amount = 0  # mel bins, upper bound of one mask; below 1: a share of all
+    time_mask: Amount = 0  # frames, upper bound of one mask; below 1: a share of `n_frames`
+    mask_fill: Literal["padding", "mean"] = "padding"  # value of masked frames and bins
     noise: bool = False
-    roll: Annotated[int, Field(ge=0)] = 0  # frames, largest circular shift
+    roll: Annotated[int, Field(ge=0)] = 0  # frames, largest circular shift of clip and padding
+
+    @property
+    def mixes(self) -> bool:
+        """Whether clips are mixed, so that the whole batch is needed for a part of it."""
+        return self.mixup > 0 or self.batch_mixup is not None
 
 
 class Finetuning(Training):
     """How a classifier is fitted and which epoch is kept."""
 
+    preset: Preset | None = None  # what is not given of all that follows and of epochs and batch_size
     loss: Literal["bce", "ce"]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of training with ce: share given to all classes alike
     label_percent: Literal[1, 5, 10, 25, 50, 100] = 100  # of the training part, by groups: for learning curves
     freeze_encoder: bool = False  # only the classification head is trained
     optimizer: LayeredOptimizer
     schedule: Annotated[StepSchedule | CosineSchedule, Field(discriminator="name")]
     augment: Augment = Augment()
     sampling: Literal["none", "balanced"] = "none"
+    epoch_clips: Positive | None = None  # clips of an epoch, drawn anew without replacement; null: as many as there are
     select_by: Literal["mAP", "AUC", "accuracy", "loss"] = "mAP"
     early_stopping: Positive | None = None  # epochs without a better validation metric
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, raw: Any) -> Any:
+        if not isinstance(raw, Mapping) or raw.get("preset") is None:
+            return raw
+        # A wrong name is told by its type; what it leaves out is not to be told too.
+        return filled(raw, FINETUNING[raw["preset"] if raw["preset"] in tuple(FINETUNING) else "sslam-spass"])
 
 
 class Model(Settings):

@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from tymbal.config.base import Name, Positive, Settings, Share
-from tymbal.config.models import CosineSchedule, Init, Optimizer, PlateauSchedule, SsastEncoder, Training
+from tymbal.config.models import CosineSchedule, Encoder, Init, Optimizer, PlateauSchedule, Training
+from tymbal.config.presets import filled
 
 WITHOUT_EFFECT = {"tensorboard", "activation_checkpointing"}  # keys of `train` that change no result
+FEWEST_PATCHES = 4  # that a clip must hold, so that some are hidden and some are seen
+FEWEST_COLUMNS = 3  # of patches that a mixture must have: two regions of one clip alone, and one of both
 
 
 class CorpusPart(Settings):
@@ -43,9 +46,10 @@ class Masking(Settings):
     sampling: Literal["even", "original"] = "even"
 
 
-class Pretext(Settings):
+class PatchPretext(Settings):
     """Masked spectrogram patch modelling (SSAST, Algorithm 1)."""
 
+    arch: Literal["ssast"] = "ssast"  # of the net; not to be given
     objective: Literal["joint", "discriminative", "generative"] = "joint"
     mse_weight: Annotated[float, Field(gt=0)] = 10.0  # lambda: weight of the reconstruction in the joint objective
     # What a prediction competes over: all masked patches as `targets` (the paper), or, for each patch, all
@@ -68,6 +72,92 @@ class Pretext(Settings):
         return self
 
 
+class BlockMasking(Settings):
+    """Which patches are visible: square blocks, all else is hidden (inverse block masks of data2vec 2.0 and EAT)."""
+
+    visible: Share = 0.2  # of the patches
+    block: Positive = 5  # side of a block, in patches
+    # As many blocks are drawn as would cover this share more than is visible, if they did not overlap.
+    surplus: Annotated[float, Field(ge=0, lt=1)] = 0.07
+
+
+class Teacher(Settings):
+    """How slowly the teacher follows the student: its decay at an update rises linearly from `start` to `end`."""
+
+    start: Annotated[float, Field(ge=0, le=1)] = 0.9998
+    end: Annotated[float, Field(ge=0, le=1)] = 0.99999
+    steps: Positive = 100_000  # optimiser steps
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.end < self.start:
+            raise ValueError(f"end: found {self.end:g}; the decay rises from start, here {self.start:g}")
+        return self
+
+
+class Weights(Settings):
+    """Weight of each objective (SSLAM, Algorithm 1): `global` of the class token, `local` of the hidden patches."""
+
+    global_unmixed: Annotated[float, Field(ge=0)] = 1.0
+    local_unmixed: Annotated[float, Field(ge=0)] = 1.0
+    # Of stage 2 alone.
+    global_mixed: Annotated[float, Field(ge=0)] = 1.0
+    local_mixed: Annotated[float, Field(ge=0)] = 1.0
+    local_retention: Annotated[float, Field(ge=0)] = 1.0
+    global_retention: Annotated[float, Field(ge=0)] = 0.0  # computed and thrown away by the released code
+
+
+CLONES = {1: 16, 2: 8}  # by stage; in stage 2 each clip has its mixture beside it
+# Share of the length of each of the two regions in which a mixture has one clip alone: 240 of 1024 frames in the
+# released code, a quarter in the paper.
+UNMIXED = {"released": 15 / 64, "paper": 1 / 4}
+
+
+class LatentPretext(Settings):
+    """Prediction of a teacher's view of hidden patches: EAT (stage 1) and SSLAM (stage 2, with mixtures)."""
+
+    arch: Literal["sslam"] = "sslam"  # of the net; not to be given
+    stage: Literal[1, 2] = 1
+    preset: Literal["released", "paper"] = "released"  # of stage 2: what is not given of `unmixed`
+    clones: Positive | None = None  # masks of each clip; null: 16, and in stage 2, for the clip and its mixture, 8
+    masking: BlockMasking = BlockMasking()
+    teacher: Teacher = Teacher()
+    weights: Weights = Weights()
+    # Share of the length of each of the two regions in which a mixture has one clip alone; null: as the preset.
+    unmixed: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+
+    @property
+    def n_clones(self) -> int:
+        """Masks of each clip."""
+        return self.clones or CLONES[self.stage]
+
+    @property
+    def share_unmixed(self) -> float:
+        """What holds of `unmixed`."""
+        return self.unmixed or UNMIXED[self.preset]
+
+    @model_validator(mode="after")
+    def _all_used(self) -> Self:
+        weights, defaults = self.weights.model_dump(), Weights().model_dump()
+        if self.stage == 1:
+            own = ("global_unmixed", "local_unmixed")
+            unused = [f"weights.{name}" for name in weights if name not in own and weights[name] != defaults[name]]
+            unused += [name for name in ("preset", "unmixed") if getattr(self, name) != _default(self, name)]
+            if unused:
+                raise ValueError(f"{', '.join(unused)}: without use in stage 1, which mixes no clips")
+            if not any(weights[name] for name in own):
+                raise ValueError("weights: all are 0, so that there is nothing to learn")
+        elif not any(value for name, value in weights.items() if not name.endswith("_unmixed")):
+            raise ValueError("weights: all of the mixtures are 0, but stage 2 is to learn from them; use stage 1")
+        elif self.unmixed is not None and self.preset != _default(self, "preset"):
+            raise ValueError(f"preset: without use, as it decides of nothing but `unmixed`, which is {self.unmixed:g}")
+        return self
+
+
+def _default(settings: Settings, name: str) -> Any:
+    return type(settings).model_fields[name].default
+
+
 PRESETS: dict[str, dict[str, Any]] = {
     # SSAST, section 3.1, and its released scripts for the base model.
     "ssast": {
@@ -80,13 +170,27 @@ PRESETS: dict[str, dict[str, Any]] = {
         "schedule": {"name": "cosine", "warmup_steps": 1000},
         "clip_norm": 1.0,
     },
+    # Stages 1 and 2 as SSLAM's released code trains them, on AudioSet: 400,000 and 200,000 steps of 48 clips, of which
+    # 53,333 and 25,000 are warm-up.
+    "eat": {
+        "optimizer": {"name": "adamw", "lr": 5e-4, "weight_decay": 0.05, "betas": (0.9, 0.95)},
+        "schedule": {"name": "cosine", "warmup_steps": 2 / 15},
+        "clip_norm": 4.0,
+    },
+    "sslam": {
+        "optimizer": {"name": "adamw", "lr": 5e-5, "weight_decay": 0.05, "betas": (0.9, 0.95)},
+        "schedule": {"name": "cosine", "warmup_steps": 1 / 8},
+        "clip_norm": 4.0,
+    },
 }
 
 
 class PretextTraining(Training):
     """How an encoder is pre-trained."""
 
-    preset: Literal["ssast", "modern"] = "ssast"  # what is not given of optimizer, schedule and clip_norm
+    preset: Literal["ssast", "modern", "eat", "sslam"] = (
+        "ssast"  # what is not given of optimizer, schedule and clip_norm
+    )
     optimizer: Optimizer
     schedule: Annotated[PlateauSchedule | CosineSchedule, Field(discriminator="name")]
     check_every: Positive | None = None  # optimiser steps between checks; null: an epoch, 1000 at most
@@ -100,14 +204,7 @@ class PretextTraining(Training):
             return raw
         name = raw.get("preset", "ssast")
         preset = PRESETS[name if name in tuple(PRESETS) else "ssast"]
-        blocks = {key: _filled(raw[key], preset[key]) for key in ("optimizer", "schedule") if key in raw}
-        return {**preset, **raw, **blocks}
-
-
-def _filled(given: Any, preset: Mapping[str, Any]) -> Any:
-    """What is given of a block, the rest as in the preset; a block of another kind stays as it is."""
-    same_kind = isinstance(given, Mapping) and given.get("name", preset["name"]) == preset["name"]
-    return {**preset, **given} if same_kind else given
+        return filled(raw, preset)
 
 
 class Pretraining(Settings):
@@ -115,7 +212,38 @@ class Pretraining(Settings):
 
     frontend: Name
     corpus: Name
-    net: SsastEncoder
+    net: Encoder
     init: Init = "scratch"
-    pretext: Pretext = Pretext()
+    pretext: Annotated[PatchPretext | LatentPretext, Field(discriminator="arch")]
     train: PretextTraining
+
+    @model_validator(mode="before")
+    @classmethod
+    def _pretext_of_the_net(cls, raw: Any) -> Any:
+        """The network decides which pretext task there is, and it which training is usual."""
+        if not isinstance(raw, Mapping) or not isinstance(raw.get("net"), Mapping):
+            return raw
+        pretext, train, arch = raw.get("pretext", {}), raw.get("train"), raw["net"].get("arch")
+        if arch == "sslam" and isinstance(pretext, Mapping) and isinstance(train, Mapping):
+            train = {"preset": "sslam" if pretext.get("stage") == 2 else "eat", **train}
+        return {
+            **raw,
+            "pretext": {"arch": arch, **pretext} if isinstance(pretext, Mapping) else pretext,
+            **({} if train is None else {"train": train}),
+        }
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if self.pretext.arch != self.net.arch:
+            raise ValueError(
+                f"pretext.arch: found {self.pretext.arch!r}, but net.arch is {self.net.arch!r}; leave it out"
+            )
+        if isinstance(self.pretext, LatentPretext):
+            if isinstance(self.train.schedule, PlateauSchedule):
+                raise ValueError(
+                    "train.schedule.name: found 'plateau', but losses against a teacher that moves do not tell when "
+                    "there is no more progress; expected 'cosine'"
+                )
+            if self.pretext.stage == 2 and self.train.batch_size == 1:
+                raise ValueError("train.batch_size: found 1, but stage 2 mixes clips of a batch; expected 2 or more")
+        return self

@@ -5,16 +5,20 @@ from pathlib import Path
 
 import torch
 
-from tymbal.config.base import Settings
-from tymbal.config.models import Cnn, Net, Ssast
+from tymbal.config.models import Net
 from tymbal.errors import InputError
 from tymbal.models.card import ModelCard, read_model_card
 from tymbal.models.classifier import Classifier
 from tymbal.models.cnn import SBCNN
 from tymbal.models.ssast import SSAST
+from tymbal.models.sslam import SSLAM
 from tymbal.models.weights import read_weights
 
-_NETWORKS: dict[type[Settings], Callable[..., Classifier]] = {Ssast: SSAST, Cnn: SBCNN}
+CLASSIFIERS: dict[str, Callable[..., Classifier]] = {  # by arch; of (net, n_mels, n_classes, generator)
+    "ssast": SSAST,
+    "sslam": SSLAM,
+    "cnn": SBCNN,
+}
 
 
 def build(net: Net, n_mels: int, n_classes: int, generator: torch.Generator) -> Classifier:
@@ -26,7 +30,7 @@ def build(net: Net, n_mels: int, n_classes: int, generator: torch.Generator) -> 
         n_classes: number of logits C.
         generator: source of the weights; global random state is neither used nor changed.
     """
-    return _NETWORKS[type(net)](net, n_mels, n_classes, generator)
+    return CLASSIFIERS[net.arch](net, n_mels, n_classes, generator)
 
 
 def load_model(path: Path, card_path: Path) -> tuple[Classifier, ModelCard]:

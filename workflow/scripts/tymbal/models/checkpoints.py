@@ -1,25 +1,20 @@
-"""Starting weights: SSAST's published checkpoints and our own; everything that does not fit is told."""
+"""Starting weights, whatever network they are of: what a file holds, what keeps it out of a model, what is told."""
 
-import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 from torch import Tensor
 
-from tymbal.config.models import Ssast, SsastEncoder
+from tymbal.config.models import Encoder as EncoderNet
 from tymbal.errors import InputError
 from tymbal.fbank import FeatureState
-from tymbal.files import sha256
-from tymbal.models.classifier import is_head
-from tymbal.models.positions import adapt_positions, describe_fit
-from tymbal.models.sources import PRETEXT, Source, read_source
-from tymbal.models.ssast import SIZES, Encoder
 
-log = logging.getLogger(__name__)
-
-PUBLISHED_RATE = 16000  # Hz: of all that SSAST's authors trained
+OWN_ENCODER = "own pre-trained encoder"
+OWN_MODEL = "own fine-tuned model"
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # all become single precision
 
 
 @dataclass(frozen=True)
@@ -30,131 +25,140 @@ class LoadReport:
     path: str
     sha256: str
     n_mels: int | None  # of the training; None for SSAST's fine-tuned files, which do not tell
-    n_frames: int | None
+    n_frames: int | None  # None if the file does not tell
     patch_kernel: str
-    positions_mel: str  # 'kept', 'cropped 8 -> 7 (rows 1..7)' or 'interpolated 8 -> 12'
+    positions_mel: str  # 'kept', 'cropped 8 -> 7 (rows 1..7)', 'interpolated 8 -> 12' or 'computed'
     positions_time: str
     left_out: tuple[str, ...]  # keys of the file
-    fresh: tuple[str, ...]  # parameters of the model that keep their random start
+    fresh: tuple[str, ...]  # parameters of the model that are not from the file
     corpus: dict[str, Any] | None  # what our own weights were trained on, as in corpus.json
 
 
-def load_start(path: Path, model: Encoder, net: SsastEncoder, state: FeatureState) -> LoadReport:
-    """Replace a model's encoder by the weights of a checkpoint; a classification head keeps its random start.
+@dataclass(frozen=True)
+class Source:
+    """A file's tensors and what is known of the network they come from."""
 
-    What only pre-training has (mask token and prediction heads) is taken too if both file and model have it. The patch
-    kernel is used as it is, whatever the stride, and positions are fitted by `adapt_positions`. A file that SSAST's
-    code fine-tuned does not tell which grid its positions belong to, so their number must be right already.
+    path: Path
+    arch: str
+    kind: str
+    state: Mapping[str, Tensor]  # by the file's keys
+    key: Callable[[str], str] = str  # the key in the file of one of our parameters
+    stride: tuple[int, int] | None = None  # mel bins and frames; None: patches did not overlap
+    n_mels: int | None = None  # None if the file does not tell; the same below
+    n_frames: int | None = None
+    sample_rate: int | None = None  # Hz
+    corpus: dict[str, Any] | None = None  # of a training by this workflow, as in corpus.json
+    beside: tuple[str, ...] = ()  # what else the file holds and nobody reads, such as an optimiser's state
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The tensor of one of our parameters."""
+        return self.state[self.key(name)]
+
+    def holds(self, ranks: Mapping[str, int]) -> bool:
+        """Whether these parameters of ours are there, each with so many dimensions, none of which is empty."""
+        there = all(self.key(name) in self.state for name in ranks)
+        return there and all(self[name].ndim == rank and self[name].numel() for name, rank in ranks.items())
+
+    def extras(self, prefixes: tuple[str, ...]) -> set[str]:
+        """Keys in the file that start with one of these."""
+        return {key for key in self.state if key.startswith(prefixes)}
+
+    @property
+    def dim(self) -> int:
+        """Embedding size D."""
+        return self["cls_token"].shape[-1]
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        prefix = self.key("blocks.")
+        return len({key.removeprefix(prefix).split(".")[0] for key in self.state if key.startswith(prefix)})
+
+
+class SizeOf(NamedTuple):
+    """Something that `net.size` decides, in the file and in the model."""
+
+    what: str
+    found: int
+    expected: int
+    explains: tuple[str, ...] = ()  # prefixes of our parameters of which then some are missing, or too many
+
+
+def misfits(
+    source: Source,
+    wanted: Mapping[str, list[int] | None],
+    extras: set[str],
+    sizes: Sequence[SizeOf],
+    patch: tuple[int, int],
+    net: EncoderNet,
+    state: FeatureState,
+) -> list[str]:
+    """Everything that keeps a file's weights out of a model.
 
     Args:
-        path: SSAST's `.pth` (pre-trained or fine-tuned, keys with or without the prefix `module.`), or our own
-            `.safetensors` (an encoder or a fine-tuned model) with its card beside it.
-        model: for classification or for pre-training, changed in place.
-        net: the settings `model` was built from.
+        source: the file.
+        wanted: shapes of the parameters that must be in it; None for one that is looked at elsewhere.
+        extras: keys that may be in it beside those.
+        sizes: the embedding size first, as most shapes follow from it.
+        patch: the file's, mel bins and frames.
+        net: what the model was built from.
         state: of the features it will see.
-
-    Returns:
-        What was loaded and how.
-
-    Raises:
-        InputError: no such file; damaged or of another kind; or weights that do not fit the model, with all misfits in
-            one message.
     """
-    source = read_source(path)
-    own = model.state_dict()
-    encoder = {name: value for name, value in own.items() if not (is_head(name) or name.startswith(PRETEXT))}
-    if problems := _misfits(source, encoder, model, net, state):
-        remedy = (
-            "set net.size, net.patch and the front end as in the file's training, or init to another file or 'scratch'"
-        )
-        raise InputError.listing(f"starting weights {path} ({source.kind})", problems, remedy)
-    new = model.grid
-    old = source.grid or new
-    weights = {name: source[name].float() for name in encoder}
-    tokens, patches = weights["pos_embed"].split([source.class_tokens, old[0] * old[1]], dim=1)  # [1, n, D] each
-    table = adapt_positions(patches[0].T.unflatten(1, old), new)  # [D, f_dim, t_dim]
-    weights["pos_embed"] = torch.cat([tokens, table.flatten(1).T[None]], dim=1)
-    for name in own:
-        if name.startswith(PRETEXT) and name in source.state and source.state[name].shape == own[name].shape:
-            weights[name] = source.state[name].float()
-    model.load_state_dict(own | weights)
-
-    n_mels, n_frames = source.input_shape or (None, None)
-    if n_mels not in (state.n_mels, None):
-        log.warning("%s saw %d mel bins, now there are %d: a row means other frequencies", path, n_mels, state.n_mels)
-    if source.sample_rate is None and state.sample_rate != PUBLISHED_RATE:
-        log.warning(
-            "%s does not tell its sample rate; if that is %d Hz, as SSAST's are, then at %d Hz a row means other "
-            "frequencies",
-            path,
-            PUBLISHED_RATE,
-            state.sample_rate,
-        )
-    return LoadReport(
-        kind=source.kind,
-        path=str(path),
-        sha256=sha256(path),
-        n_mels=n_mels,
-        n_frames=n_frames,
-        patch_kernel=f"kept, at stride {_by(net.stride if isinstance(net, Ssast) else net.patch)}",
-        positions_mel=describe_fit(old[0], new[0], "rows"),
-        positions_time=describe_fit(old[1], new[1], "columns"),
-        left_out=tuple(sorted(source.extras - weights.keys())),
-        fresh=tuple(name for name in own if name not in weights),
-        corpus=source.corpus,
-    )
-
-
-def _misfits(
-    source: Source, encoder: dict[str, Tensor], model: Encoder, net: SsastEncoder, state: FeatureState
-) -> list[str]:
-    """Everything that keeps a file's weights out of a model."""
-    size = SIZES[net.size]
     problems = []
-    explained: tuple[str, ...] = ()  # keys that need no line of their own
-    for what, found, expected, part in (
-        ("embedding size", source.dim, size.dim, None),
-        ("number of blocks", source.depth, size.depth, "blocks."),
-        ("number of class tokens", source.class_tokens, size.class_tokens, "dist_token"),
-    ):
+    explained: tuple[str, ...] = ()
+    for what, found, expected, explains in sizes:
         if found != expected:
             problems.append(f"{what}: the file has {found}, net.size {net.size!r} needs {expected}")
-            explained += (source.key(part),) if part else ()
-    if source.patch != net.patch:
-        problems.append(f"patch (mel bins x frames): the file has {_by(source.patch)}, net.patch is {_by(net.patch)}")
-    if source.sample_rate is not None and source.input_shape is not None:
-        for what, found, now in (
+            explained += tuple(map(source.key, explains))
+    if patch != net.patch:
+        problems.append(f"patch (mel bins x frames): the file has {by(patch)}, net.patch is {by(net.patch)}")
+    if source.sample_rate is not None:
+        for what, had, now in (
             ("sample rate (Hz)", source.sample_rate, state.sample_rate),
-            ("mel bins", source.input_shape[0], state.n_mels),
+            ("mel bins", source.n_mels, state.n_mels),
         ):
-            if found != now:
-                problems.append(f"{what}: the file was trained on features with {found}, the front end has {now}")
+            if had != now:
+                problems.append(f"{what}: the file was trained on features with {had}, the front end has {now}")
 
-    wanted = {source.key(name): list(value.shape) for name, value in encoder.items()}
-    missing = sorted(wanted.keys() - source.state.keys())
-    unexpected = sorted(source.state.keys() - wanted.keys() - source.extras)
+    shapes = {source.key(name): shape for name, shape in wanted.items()}
+    missing = sorted(shapes.keys() - source.state.keys())
+    unexpected = sorted(source.state.keys() - shapes.keys() - extras)
     problems += [f"{key}: missing in the file" for key in missing if not key.startswith(explained)]
     problems += [f"{key}: in the file, but not in the model" for key in unexpected if not key.startswith(explained)]
-    if (source.dim, source.patch) == (size.dim, net.patch):  # else most shapes differ, for the reasons given
-        for key in sorted(wanted.keys() & source.state.keys() - {source.key("pos_embed")}):
-            if (shape := list(source.state[key].shape)) != wanted[key]:
-                problems.append(f"{key}: the file has shape {shape}, the model {wanted[key]}")
-    return problems + _position_misfits(source, model.grid)
+    alike = sizes[0].found == sizes[0].expected and patch == net.patch  # else most shapes differ, for the reasons given
+    for key in sorted(shapes.keys() & source.state.keys()):
+        needed, shape = shapes[key], list(source.state[key].shape)
+        if reason := unusable(source.state[key]):
+            problems.append(f"{key}: {reason}")
+        elif alike and needed is not None and shape != needed:
+            problems.append(f"{key}: the file has shape {shape}, the model {needed}")
+    return problems
 
 
-def _position_misfits(source: Source, needed: tuple[int, int]) -> list[str]:
-    rows, columns = source.grid or needed
-    expected = [1, source.class_tokens + rows * columns, source.dim]
-    if (found := list(source["pos_embed"].shape)) == expected:
-        return []
-    tokens = f"{source.class_tokens} class tokens and {rows} x {columns} patches"
-    if source.input_shape:
-        mels, frames = source.input_shape
-        reason = f"that the file's own {mels} mel bins x {frames} frames give"
-    else:
-        reason = "of the model; a fine-tuned file does not tell its own grid, so its positions cannot be fitted"
-    return [f"{source.key('pos_embed')}: the file has shape {found}, expected {expected} for the {tokens} {reason}"]
+def unusable(value: Tensor) -> str | None:
+    """Why a tensor of a file cannot be a parameter, whatever its shape; None if it can."""
+    if value.layout != torch.strided:
+        return "a sparse tensor, expected a dense one"
+    if value.dtype not in FLOATS:
+        return f"of type {str(value.dtype).removeprefix('torch.')}, expected floats of 16, 32 or 64 bits"
+    if value.is_meta:
+        return "without values (on torch's meta device)"
+    stored = value[tuple(slice(1) if step == 0 else slice(None) for step in value.stride())]  # expanded: once
+    if n_bad := int((~stored.float().isfinite()).sum()):
+        return f"{n_bad} of {stored.numel()} values are NaN or infinite"
+    return None
 
 
-def _by(pair: tuple[int, int]) -> str:
+def refuse(source: Source, problems: Sequence[str]) -> NoReturn:
+    """Tell all that keeps a file's weights out of a model.
+
+    Raises:
+        InputError: always.
+    """
+    remedy = "set net.size, net.patch and the front end as in the file's training, or init to another file or 'scratch'"
+    raise InputError.listing(f"starting weights {source.path} ({source.kind})", problems, remedy)
+
+
+def by(pair: tuple[int, int]) -> str:
+    """Two numbers as people write a size, such as '16 x 16'."""
     return f"{pair[0]} x {pair[1]}"

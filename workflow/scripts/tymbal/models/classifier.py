@@ -1,11 +1,13 @@
 """What training and evaluation ask of a network, whatever its kind."""
 
+from collections.abc import Callable
 from typing import Any, NotRequired, Self, TypedDict
 
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 
 class ParameterCounts(TypedDict):
@@ -62,16 +64,43 @@ def is_head(name: str) -> bool:
 
 
 @torch.no_grad()
-def forward_flops(model: nn.Module, *inputs: Any) -> int:
+def forward_flops(forward: Callable[..., object], *inputs: Any) -> int:
     """Floating point operations of a forward pass; a step of training costs about three times as many.
 
     Counted are matrix products and convolutions, a multiply-add as two operations.
 
     Args:
-        model: on the CPU.
-        inputs: of its `forward`.
+        forward: a model on the CPU, or a function that calls one.
+        inputs: of it.
+    """
+    return sum(count_flops(forward, *inputs))
+
+
+def count_flops(forward: Callable[..., object], *inputs: Any) -> tuple[int, int]:
+    """As `forward_flops`: operations with gradients, and those without, as of a teacher, which cost no more in a step.
+
+    Args:
+        forward: as there.
+        inputs: of it.
     """
     # Of the ways to compute attention, torch counts only the plain one.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        model(*inputs)
-    return counter.get_total_flops()
+    with sdpa_kernel(SDPBackend.MATH), _Counter() as counter:
+        forward(*inputs)
+    return counter.flops[True], counter.flops[False]
+
+
+class _Counter(TorchDispatchMode):
+    """Counts operations as torch's FlopCounterMode, but tells apart whether gradients are on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = {True: 0, False: 0}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        made = func(*args, **kwargs)
+        if count := flop_registry.get(func._overloadpacket):
+            self.flops[torch.is_grad_enabled()] += count(*args, **kwargs, out_val=made)
+        return made

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tymbal.config.models import SsastEncoder
-from tymbal.models.ssast import Encoder
+from tymbal.config.models import Encoder as Net
+from tymbal.models.encoder import Encoder
 from tymbal.models.weights import read_card, save_weights
 
 
@@ -15,7 +15,7 @@ from tymbal.models.weights import read_card, save_weights
 class EncoderCard:
     """What must be known to use an encoder's weights: the JSON file beside them."""
 
-    net: dict[str, Any]  # settings, as `config.models.SsastEncoder`
+    net: dict[str, Any]  # settings, as `config.models.Encoder`
     n_mels: int
     mean: float  # the input is (log-mel - mean) / (2 std)
     std: float
@@ -36,7 +36,7 @@ def save_encoder(path: Path, card_path: Path, model: Encoder, card: EncoderCard)
     save_weights(path, card_path, model, card)
 
 
-def read_encoder_card(path: Path) -> tuple[EncoderCard, SsastEncoder]:
+def read_encoder_card(path: Path) -> tuple[EncoderCard, Net]:
     """Read the card that `save_encoder` wrote.
 
     Returns:
@@ -45,5 +45,5 @@ def read_encoder_card(path: Path) -> tuple[EncoderCard, SsastEncoder]:
     Raises:
         InputError: the file is missing or damaged, not a card of an encoder, or of an unknown network.
     """
-    content, net = read_card(path, EncoderCard, TypeAdapter(SsastEncoder))
+    content, net = read_card(path, EncoderCard, TypeAdapter[Net](Net))
     return EncoderCard(**content), net

@@ -14,7 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from tymbal.config.models import Ssast
 from tymbal.models.classifier import Classifier, ParameterCounts
-from tymbal.models.vit import Block
+from tymbal.models.encoder import Encoder
+from tymbal.models.vit import Block, draw_weights
 
 BACKBONE_EPS = 1e-6  # the head's norm uses torch's 1e-5, as the original does
 DEIT_CLASSES = 1000  # outputs of each classifier that the original inherits from DeiT and never uses
@@ -63,7 +64,7 @@ class PatchEmbed(nn.Module):
         return x.flatten(2).transpose(1, 2)
 
 
-class Encoder(nn.Module):
+class SsastBackbone(Encoder):
     """Spectrogram in, normalised tokens out: what pre-training and classification share.
 
     Subclasses build it and their own layers on the meta device, as torch's constructors would draw from the global
@@ -82,8 +83,8 @@ class Encoder(nn.Module):
         super().__init__()
         dim, depth, n_heads, self.class_tokens = SIZES[size]
         self.input_shape = input_shape
+        self.patch, self.stride = patch, stride
         self.grid = grid(patch, stride, input_shape)
-        self.activation_checkpointing = False  # on: blocks are computed again in the backward pass, not kept
         self.patch_embed = PatchEmbed(dim, patch, stride)
         self.cls_token = nn.Parameter(torch.empty(1, 1, dim))
         self.dist_token = nn.Parameter(torch.empty(1, 1, dim)) if self.class_tokens == 2 else None
@@ -102,8 +103,7 @@ class Encoder(nn.Module):
         Returns:
             Tokens after the final norm, [B, class_tokens + n, D], class tokens first.
         """
-        class_tokens = [token for token in (self.cls_token, self.dist_token) if token is not None]
-        x = torch.cat([*(token.expand(len(patches), -1, -1) for token in class_tokens), patches], dim=1) + positions
+        x = self._tokens(patches, positions)
         if visible is not None:
             visible = F.pad(visible, (self.class_tokens, 0), value=True)
         for block in self.blocks:
@@ -113,6 +113,25 @@ class Encoder(nn.Module):
                 x = block(x, visible)
         return self.norm(x)
 
+    def layers(self, x: Tensor) -> dict[str, Tensor]:
+        """As `Encoder.layers`; patches come in the order f * t_dim + t."""
+        x = self._tokens(self.patch_embed(x), self.pos_embed)
+        found = {"0": x}
+        for i, block in enumerate(self.blocks, 1):
+            found[str(i)] = x = block(x)
+        found["norm"] = self.norm(x)
+        return {layer: tokens[:, self.class_tokens :] for layer, tokens in found.items()}
+
+    def sounding(self, n_frames: Tensor) -> Tensor:
+        """As `Encoder.sounding`."""
+        ends = torch.arange(self.grid[1], device=n_frames.device) * self.stride[1] + self.patch[1]  # in frames
+        return (ends <= n_frames[:, None].clamp(min=self.patch[1])).repeat(1, self.grid[0])
+
+    def _tokens(self, patches: Tensor, positions: Tensor) -> Tensor:
+        """Class tokens and embedded patches with their positions, [B, class_tokens + n, D]."""
+        class_tokens = [token for token in (self.cls_token, self.dist_token) if token is not None]
+        return torch.cat([*(token.expand(len(patches), -1, -1) for token in class_tokens), patches], dim=1) + positions
+
     def materialise(self, generator: torch.Generator, default_init: Sequence[nn.Module]) -> None:
         """Weights as the original: N(0, 0.02) matrices, tokens and positions, zero biases, norms at identity.
 
@@ -121,20 +140,10 @@ class Encoder(nn.Module):
             default_init: layers drawn by torch's rule instead, uniform within 1/sqrt(fan-in); as is the patch kernel.
         """
         self.to_empty(device="cpu")
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                if parameter.ndim > 1:
-                    nn.init.normal_(parameter, std=0.02, generator=generator)
-                else:
-                    nn.init.constant_(parameter, float(name.endswith("weight")))
-            for layer in (self.patch_embed.proj, *default_init):
-                assert isinstance(layer, nn.Linear | nn.Conv2d)
-                bound = layer.weight[0].numel() ** -0.5
-                for parameter in layer.parameters():
-                    nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        draw_weights(self, generator, [self.patch_embed.proj, *default_init])
 
 
-class SSAST(Encoder, Classifier):
+class SSAST(SsastBackbone, Classifier):
     """Normalised log-mel spectrograms in, logits out.
 
     Args:

@@ -1,6 +1,7 @@
 """Held-out recordings: how well the pretext task goes on them, and whether the encoder still tells clips apart."""
 
 import logging
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 from tymbal.config.pretrain import Pretraining
 from tymbal.errors import InputError
 from tymbal.inference import of_all
-from tymbal.pretrain.ssast import MaskedPatchModel, pretext_losses
+from tymbal.pretrain.pretext import PretextModel
 from tymbal.seeds import derive
 from tymbal.train.data import Batch, ClipSet
 from tymbal.train.distributed import summed
@@ -41,7 +42,7 @@ class Check:
     """
 
     def __init__(
-        self, parts: list[Part], settings: Pretraining, seed: int, dtype: torch.dtype | None, model: MaskedPatchModel
+        self, parts: list[Part], settings: Pretraining, seed: int, dtype: torch.dtype | None, model: PretextModel
     ) -> None:
         self.parts, self.settings, self.seed, self.dtype = parts, settings, seed, dtype
         self.spread_before = self._spread(model)
@@ -49,7 +50,7 @@ class Check:
         if self.spread_before == 0:
             log.warning("the held-out clips do not differ, so that a collapse of the encoder cannot be noticed")
 
-    def __call__(self, model: MaskedPatchModel) -> dict[str, Any]:
+    def __call__(self, model: PretextModel) -> dict[str, Any]:
         """Columns for the history.
 
         Raises:
@@ -59,29 +60,31 @@ class Check:
         if columns["val_spread"] < COLLAPSED * self.spread_before:
             raise InputError(
                 f"the encoder has collapsed: its output differs between clips by {columns['val_spread']:.2g} (standard "
-                f"deviation), by {self.spread_before:.2g} before training. Lower train.optimizer.lr (now "
-                f"{self.settings.train.optimizer.lr:g}) or lengthen the warm-up."
+                f"deviation), by {self.spread_before:.2g} before training. "
+                f"Lower train.optimizer.lr (now {self.settings.train.optimizer.lr:g}) or lengthen the warm-up."
             )
         return columns
 
     @torch.inference_mode()
-    def _losses(self, model: MaskedPatchModel) -> dict[str, float]:
+    def _losses(self, model: PretextModel) -> dict[str, float]:
         model.eval()
         means: dict[str, float] = {}
         whole = sum(part.weight for part in self.parts)
         for i, (clips, weight) in enumerate(self.parts):
             generator = torch.Generator(clips.device).manual_seed(derive(self.seed, "val mask", i))
-            for batch in clips.in_order(self.settings.train.batch_size):
+            size = self.settings.train.batch_size
+            batches = to_mix(clips, size, derive(self.seed, "val order", i)) if model.whole else clips.in_order(size)
+            for batch in batches:
                 n_frames = None if batch.full else batch.n_frames
                 with torch.autocast(clips.device.type, dtype=self.dtype, enabled=self.dtype is not None):
-                    losses = pretext_losses(model, batch.x, n_frames, self.settings.pretext, generator, batch.share)
+                    losses = model.losses(batch.x, n_frames, generator, batch.share)
                 share = weight / whole * batch.share.n / len(clips.clip_ids) if batch.share.counts else 0.0
                 for name, value in losses.items():
                     means[f"val_{name}"] = means.get(f"val_{name}", 0.0) + share * value.item()
         return {name: summed(torch.tensor(part, dtype=torch.float64)).item() for name, part in means.items()}
 
     @torch.inference_mode()
-    def _spread(self, model: MaskedPatchModel) -> float:
+    def _spread(self, model: PretextModel) -> float:
         """Standard deviation between clips of their mean token, averaged over its components."""
         model.eval()
 
@@ -91,6 +94,21 @@ class Check:
         size = self.settings.train.batch_size
         pooled = [of_all(evenly(clips, SPREAD_CLIPS), size, embed) for clips, _ in self.parts]
         return torch.cat(pooled).std(dim=0, correction=0).mean().item()
+
+
+def to_mix(clips: ClipSet, batch_size: int, seed: int) -> Iterator[Batch]:
+    """All clips in batches whose clips are mixed with each other: in an order that is drawn, and none is left alone.
+
+    As they are listed, neighbours are often of one recording.
+
+    Args:
+        clips: to be mixed.
+        batch_size: clips in a batch; a few more where the last batch would be a single clip.
+        seed: of the order.
+    """
+    n = len(clips.clip_ids)
+    size = next((each for each in range(batch_size, batch_size + n) if n % each != 1), batch_size)
+    return clips.batches([np.random.default_rng(seed).permutation(n)], size, whole=True)
 
 
 def evenly(clips: ClipSet, most: int) -> ClipSet:

@@ -19,7 +19,8 @@ from tymbal.tables import read_csv
 
 log = logging.getLogger(__name__)
 
-REASONS = ("test part", "same file", "same recording")  # why a clip is left out; the first that holds counts
+# Why a clip is left out; the first that holds counts. The last: mixed from one that is left out for another reason.
+REASONS = ("test part", "same file", "same recording", "same source")
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,15 @@ class HeldOut:
 
 
 def list_corpus(
-    settings: Corpus, manifests: Mapping[str, Path], held_out: Sequence[HeldOut]
+    settings: Corpus, manifests: Mapping[str, Path], held_out: Sequence[HeldOut], sources: Mapping[str, str]
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """List the clips to pre-train on.
 
     Args:
         settings: the data sets, and the share of their recordings that is kept for validation.
-        manifests: data set -> manifest, of all parts of the corpus.
+        manifests: data set -> manifest, of all parts of the corpus and of what is in `sources`.
         held_out: folds whose test clips are left out; none if the corpus is transductive.
+        sources: parts that are mixtures -> the data set that each is mixed from.
 
     Returns:
         clips: `dataset, clip_id, part`, with part train or val; sorted.
@@ -52,7 +54,7 @@ def list_corpus(
     """
     assert not (settings.transductive and held_out), "a transductive corpus holds no test part out"
     traits = {dataset: clip_traits(read_manifest(path)) for dataset, path in manifests.items()}
-    clips, parts = choose_clips(settings, traits, _test_clips(held_out))
+    clips, parts = choose_clips(settings, traits, _test_clips(held_out), sources)
     for part in parts:
         n = part["n_train"] + part["n_val"]
         log.info("%s: %d clips, %.2f h; left out: %s", part["dataset"], n, part["hours"], _told(part["excluded"]))
@@ -61,14 +63,15 @@ def list_corpus(
 
 
 def choose_clips(
-    settings: Corpus, traits: Mapping[str, pd.DataFrame], tests: pd.DataFrame
+    settings: Corpus, traits: Mapping[str, pd.DataFrame], tests: pd.DataFrame, sources: Mapping[str, str]
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """As `list_corpus`, of tables.
 
     Args:
         settings: as there.
-        traits: data set -> `clip_traits`, of all parts of the corpus.
+        traits: data set -> `clip_traits`, of all parts of the corpus and of what is in `sources`.
         tests: `clip_traits` of the clips to leave out, with their `dataset`.
+        sources: as there.
 
     Returns:
         clips and the facts of the parts, as there.
@@ -81,6 +84,9 @@ def choose_clips(
     for part in settings.parts:
         clips = traits[part.dataset]
         reason = _reasons(clips, part.dataset, tests)
+        if (source := sources.get(part.dataset)) is not None:
+            heard = _of_sources(clips, traits[source], _reasons(traits[source], source, tests))
+            reason = reason.mask((reason == "") & heard, "same source")
         kept[part.dataset] = clips[reason == ""]
         excluded = {name: int((reason == name).sum()) for name in REASONS}
         facts.append({"dataset": part.dataset, "weight": part.weight, "n_clips": len(clips), "excluded": excluded})
@@ -119,6 +125,7 @@ def clip_traits(rows: pd.DataFrame) -> pd.DataFrame:
             "file": rows["root"] + ":" + rows["path"],
             "name": group_names(rows, "recording"),  # tells recordings of one data set apart
             **{column: text(rows[column]) for column in ("sha256", "recording", "recorded_at", "site")},
+            "source_clips": text(rows["source_clips"]) if "source_clips" in rows else "",  # of mixtures
         }
     )
 
@@ -139,7 +146,7 @@ def _test_clips(held_out: Sequence[HeldOut]) -> pd.DataFrame:
 
 
 def _reasons(clips: pd.DataFrame, dataset: str, tests: pd.DataFrame) -> pd.Series:
-    """Why each clip of a data set is left out, of REASONS; empty if it is not."""
+    """Why each clip of a data set is left out itself, of REASONS; empty if it is not."""
     own, others = tests[tests["dataset"] == dataset], tests[tests["dataset"] != dataset]
     same_content = (clips["sha256"] != "") & clips["sha256"].isin(tests["sha256"])
     holds = {
@@ -148,9 +155,15 @@ def _reasons(clips: pd.DataFrame, dataset: str, tests: pd.DataFrame) -> pd.Serie
         "same recording": clips["name"].isin(own["name"]) | _same_recording(clips, others, dataset),
     }
     reasons = pd.Series("", index=clips.index, dtype=object)
-    for name in REASONS:
-        reasons[holds[name] & (reasons == "")] = name
+    for name, which in holds.items():
+        reasons[which & (reasons == "")] = name
     return reasons
+
+
+def _of_sources(mixtures: pd.DataFrame, sources: pd.DataFrame, reasons: pd.Series) -> pd.Series:
+    """Whether each mixture has a source that is left out, or that is not known any more and so may be."""
+    kept = sources.loc[reasons == "", "clip_id"]
+    return ~mixtures["source_clips"].str.split(";").explode().isin(kept).groupby(level=0).all()
 
 
 def _same_recording(clips: pd.DataFrame, tests: pd.DataFrame, dataset: str) -> pd.Series:

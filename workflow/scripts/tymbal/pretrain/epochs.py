@@ -61,8 +61,8 @@ class EpochPlan:
             drawn += [members] * whole + [rng.choice(members, rest, replace=False)]
         return in_windows(self.train.places, rng.permutation(np.concatenate(drawn)), rng)
 
-    def batches(self, first: int, n: int) -> Iterator[Batch]:
-        """`n` batches from the `first` of the whole training on."""
+    def batches(self, first: int, n: int, whole: bool = False) -> Iterator[Batch]:
+        """`n` batches from the `first` of the whole training on; `whole` as of `ClipSet.batches`."""
         size = self.settings.batch_size
         while n > 0:
             epoch, begin = divmod(first, self.batches_per_epoch)
@@ -70,7 +70,7 @@ class EpochPlan:
             rng = np.random.default_rng(derive(self.seed, "crop", first))
             windows = self.windows(epoch)
             here = _cut(windows, begin * size, (begin + count) * size)
-            yield from self.train.batches(here, size, rng, read_ahead=len(windows) > 1)
+            yield from self.train.batches(here, size, rng, read_ahead=len(windows) > 1, whole=whole)
             first, n = first + count, n - count
 
 

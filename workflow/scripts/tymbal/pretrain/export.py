@@ -5,13 +5,14 @@ from pathlib import Path
 
 import torch
 
+from tymbal.config.pretrain import Pretraining
 from tymbal.errors import InputError
 from tymbal.fbank import FeatureState
 from tymbal.files import atomic
-from tymbal.models.checkpoints import load_start
 from tymbal.models.encoder_card import read_encoder_card
-from tymbal.models.sources import PRETEXT
+from tymbal.models.sources import load_start
 from tymbal.models.ssast import DEIT_CLASSES
+from tymbal.models.ssast_start import PRETEXT
 from tymbal.pretrain.ssast import MaskedPatchModel
 
 log = logging.getLogger(__name__)
@@ -19,14 +20,15 @@ log = logging.getLogger(__name__)
 PATCH_AREA = 256  # values of a patch; the original's prediction heads know no other number
 
 
-def export_ssast(encoder: Path, path: Path) -> None:
+def export_ssast(encoder: Path, settings: Pretraining, path: Path) -> None:
     """Write an encoder as the original's pre-training saves one, which its fine-tuning and `load_start` read.
 
     Its file has no place for normalisation and front end, which are logged; and it holds DeiT's two classifiers, which
     nothing uses: they are zero.
 
     Args:
-        encoder: safetensors file of a pre-training, its card beside it.
+        encoder: safetensors file of a pre-training of `net.arch: ssast`, its card beside it.
+        settings: of the pre-training.
         path: `.pth` to write.
 
     Raises:
@@ -38,7 +40,7 @@ def export_ssast(encoder: Path, path: Path) -> None:
             f"{encoder}: patches of {net.patch[0]} x {net.patch[1]} values. SSAST's code reads only patches of "
             f"{PATCH_AREA} values, such as 16 x 16 and 128 x 2. Pre-train with such patches to export."
         )
-    model = MaskedPatchModel(net, card.n_mels, torch.Generator())
+    model = MaskedPatchModel(settings, card.n_mels, torch.Generator())
     start = load_start(encoder, model, net, FeatureState.from_json(card.frontend))
     if start.fresh:
         raise InputError.listing(

@@ -11,11 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tymbal.config.pretrain import Masking
+from tymbal.config.pretrain import FEWEST_PATCHES, Masking
 
 SHARE = 400 / 512  # of the patches, as in SSAST
 SIDES = (3, 4, 5)  # of blocks, in patches, as in SSAST
-FEWEST_PATCHES = 4  # that a clip must hold, so that some are masked and some are seen
 RANKS = 2**24  # different values of a float32 in [0, 1)
 
 

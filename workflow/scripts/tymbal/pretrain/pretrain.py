@@ -1,4 +1,4 @@
-"""Pre-train an encoder on a corpus; what the held-out recordings say chooses the check whose weights are kept."""
+"""Pre-train an encoder on a corpus, and check it on held-out recordings; one check's weights are kept."""
 
 import dataclasses
 import logging
@@ -16,19 +16,20 @@ import torch
 from torch import Tensor
 
 from tymbal.config.models import PlateauSchedule
-from tymbal.config.pretrain import WITHOUT_EFFECT, Pretraining
+from tymbal.config.pretrain import FEWEST_PATCHES, WITHOUT_EFFECT, Pretraining
 from tymbal.devices import peak_memory_mb
 from tymbal.energy import known
 from tymbal.errors import InputError
 from tymbal.files import fingerprint, read_json, sha256, write_json
-from tymbal.models.checkpoints import load_start
 from tymbal.models.encoder_card import EncoderCard, save_encoder
+from tymbal.models.sources import load_start
 from tymbal.norm import NormStats, Scale
+from tymbal.pretrain.build import build_pretext
 from tymbal.pretrain.check import MOST_CLIPS, Check, Part, evenly
 from tymbal.pretrain.corpus import joined_ids, read_corpus
 from tymbal.pretrain.epochs import EpochPlan
-from tymbal.pretrain.masks import FEWEST_PATCHES, fewest_frames, n_masked
-from tymbal.pretrain.ssast import MaskedPatchModel, pretext_losses
+from tymbal.pretrain.masks import fewest_frames
+from tymbal.pretrain.pretext import PretextModel
 from tymbal.provenance import environment, now
 from tymbal.runs import PretrainRun
 from tymbal.seeds import derive
@@ -37,7 +38,7 @@ from tymbal.tables import write_csv
 from tymbal.train.data import Batch, ClipSet
 from tymbal.train.distributed import rank, world
 from tymbal.train.loop import Objective, fit
-from tymbal.train.optim import adam, plateau_factor, rate_factor
+from tymbal.train.optim import adam, learning_rate, plateau_factor
 from tymbal.train.precision import autocast_dtype
 from tymbal.train.resume import Checkpoints
 
@@ -107,16 +108,16 @@ def pretrain(
         )
     scale = Scale.of(norm.mean, norm.std, "mean")
     generator = torch.Generator().manual_seed(derive(run.seed, "init"))
-    model = MaskedPatchModel(settings.net, store.state.n_mels, generator)
+    model = build_pretext(settings, store.state.n_mels, generator)
     start = None
     if inputs.init is not None:
         start = load_start(inputs.init, model, settings.net, store.state)
         log.info("starting weights: %s", dataclasses.asdict(start))
         facts["before"] = start.corpus  # so that all the weights have seen goes on being told
     model.to(device)
-    model.freeze_idle_head(settings.pretext.objective)
     model.activation_checkpointing = settings.train.activation_checkpointing
-    n_parameters = sum(parameter.numel() for parameter in model.parameters())
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    n_parameters = sum(parameter.numel() for parameter in trained)
     train = _clips(store, ids["train"], settings, scale, device)
     plan = EpochPlan(train, {part["dataset"]: part["weight"] for part in facts["parts"]}, settings.train, run.seed)
     held_out = _clips(store, ids["val"], settings, scale, device)
@@ -125,9 +126,9 @@ def pretrain(
         for dataset, mine in held_out.members.items()
     ]
     dtype = autocast_dtype(settings.train.precision, device)
-    log.info("%d parameters; training on %s in %s", n_parameters, device, dtype or torch.float32)
+    log.info("%d parameters to train, on %s in %s", n_parameters, device, dtype or torch.float32)
     log.info("clips: %d, validation: %d", len(train.clip_ids), n_val := sum(len(part.clips.clip_ids) for part in val))
-    log.info("masked: %d of %d patches", n_masked(settings.pretext.masking, model.grid), math.prod(model.grid))
+    log.info("masked: %d of %d patches", model.n_masked, math.prod(model.grid))
     log.info("applied: %s", settings.model_dump(mode="json"))
 
     defining = {
@@ -143,7 +144,7 @@ def pretrain(
     checkpoints = Checkpoints(outputs.checkpoints, fingerprint(defining))
     check = Check(val, settings, run.seed, dtype, model)
     objective = _objective(model, plan, check, settings, run.seed, device)
-    optimizer = adam({1.0: list(model.parameters())}, settings.train.optimizer)
+    optimizer = adam({1.0: trained}, settings.train.optimizer)
     rate = _rate(settings, plan)
     with _tensorboard(outputs.tensorboard if settings.train.tensorboard and rank() == 0 else None) as on_round:
         state = fit(
@@ -172,12 +173,13 @@ def pretrain(
             "pretraining": settings.model_dump(mode="json"),
             "corpus": facts,
             "best_check": state.best_round,
+            "kept_by": objective.select,
             "steps": int(history["step"].iloc[-1]),
             "n_train": len(train.clip_ids),
             "n_val": n_val,
             "n_short": len(clips) - len(train.clip_ids) - len(held_out.clip_ids),
             "n_patches": math.prod(model.grid),
-            "n_masked": n_masked(settings.pretext.masking, model.grid),
+            "n_masked": model.n_masked,
             "parameters": n_parameters,
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
             "processes": world(),
@@ -212,7 +214,7 @@ def _clips(store: FeatureStore, ids: list[str], settings: Pretraining, scale: Sc
 
 
 def _objective(
-    model: MaskedPatchModel,
+    model: PretextModel,
     plan: EpochPlan,
     check: Check,
     settings: Pretraining,
@@ -227,12 +229,13 @@ def _objective(
     def batches(round_: int) -> Iterator[Batch]:
         masks.manual_seed(derive(seed, "mask", round_))
         first = (round_ - 1) * per_round
-        yield from plan.batches(first, min(per_round, plan.n_batches - first))
+        yield from plan.batches(first, min(per_round, plan.n_batches - first), model.whole)
 
     def loss(batch: Batch) -> dict[str, Tensor]:
         n_frames = None if batch.full else batch.n_frames
-        return pretext_losses(model, batch.x, n_frames, settings.pretext, masks, batch.share)
+        return model.losses(batch.x, n_frames, masks, batch.share)
 
+    select, larger_is_better = model.select
     return Objective(
         round_name="check",
         batches=batches,
@@ -241,20 +244,19 @@ def _objective(
         n_batches_last=plan.n_batches - (rounds - 1) * per_round,
         loss=loss,
         validate=lambda: check(model),
-        select="val_loss",
-        larger_is_better=False,
+        select=select,
+        larger_is_better=larger_is_better,
+        before_step=model.before_step,
     )
 
 
 def _rate(settings: Pretraining, plan: EpochPlan) -> Callable[[int, list[dict[str, Any]]], float]:
-    schedule, options = settings.train.schedule, settings.train
+    schedule, lr = settings.train.schedule, settings.train.optimizer.lr
 
     def rate(step: int, history: list[dict[str, Any]]) -> float:
         if isinstance(schedule, PlateauSchedule):
-            factor = plateau_factor(schedule, step, [-row["val_loss"] for row in history])
-        else:
-            factor = rate_factor(schedule, step, plan.n_steps, 1)
-        return options.optimizer.lr * factor
+            return lr * plateau_factor(schedule, step, [-row["val_loss"] for row in history])
+        return learning_rate(lr, schedule, step, plan.n_steps, 1)
 
     return rate
 

@@ -22,15 +22,16 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from tymbal.config import TargetRule
-from tymbal.config.models import Ssast
+from tymbal.config.models import EncoderSettings, Net
 from tymbal.errors import InputError
 from tymbal.evaluate.metrics import evaluate, headline
 from tymbal.evaluate.starts import corpora_of, known_of_test_clips
 from tymbal.evaluate.targets import binarise
 from tymbal.folds import clip_ids, read_folds
 from tymbal.ingest.manifest import class_names, labels, read_manifest
-from tymbal.models.checkpoints import load_start
-from tymbal.models.ssast import SSAST, Encoder
+from tymbal.models.build import build
+from tymbal.models.encoder import Encoder
+from tymbal.models.sources import load_start
 from tymbal.norm import NormStats, Scale
 from tymbal.pretrain.probe_table import COLUMNS
 from tymbal.progress import Progress
@@ -69,7 +70,7 @@ class Task:
     """What a probe shares with the fine-tuning of the same model.
 
     Args:
-        net: the network.
+        net: the network, an encoder with a classifier.
         padding: what short clips are filled up with.
         long_clips: whether clips may be cut to the network's length.
         label_percent: how much of the training part has labels.
@@ -77,7 +78,7 @@ class Task:
         single_label: exactly one class a clip; accuracy is then told too.
     """
 
-    net: Ssast
+    net: Net
     padding: Literal["mean", "original"]
     long_clips: Literal["error", "cut"]
     label_percent: int
@@ -95,10 +96,10 @@ def probe(inputs: Inputs, run: Run, task: Task, device: torch.device) -> pd.Data
         device: where the encoder computes, in float32.
 
     Returns:
-        `layer, kind, metric, value, n_train, n_val, test_clips, val_heard`. Layer `0` is the patch embedding with
-        positions, `i` block i, `norm` the final norm. Kind is `linear` or `knn`, metric `mAP` or `accuracy`; a value
-        that is not defined on the validation clips is NaN. `test_clips` is as `starts.known_of_test_clips` has it;
-        `val_heard` is 1 if the data set, and so its validation clips, were in a corpus of the starting weights.
+        `layer, kind, metric, value, n_train, n_val, test_clips, val_heard`. Layers are those of `Encoder.layers`. Kind
+        is `linear` or `knn`, metric `mAP` or `accuracy`; a value that is not defined on the validation clips is NaN.
+        `test_clips` is as `starts.known_of_test_clips` has it; `val_heard` is 1 if the data set, and so its validation
+        clips, were in a corpus of the starting weights.
 
     Raises:
         InputError: a part has no clips, the starting weights do not fit, or clips are too long.
@@ -116,7 +117,8 @@ def probe(inputs: Inputs, run: Run, task: Task, device: torch.device) -> pd.Data
     check_lengths(store, ids["train"] + ids["val"], task.net.n_frames, task.long_clips)
 
     generator = torch.Generator().manual_seed(derive(run.seed, "init"))  # the weights that fine-tuning starts from
-    model = SSAST(task.net, store.state.n_mels, len(classes), generator)
+    model = build(task.net, store.state.n_mels, len(classes), generator)
+    assert isinstance(model, Encoder) and isinstance(task.net, EncoderSettings), "no other network is probed"
     known, val_heard = known_of_test_clips("scratch", run.dataset, run.fold), False
     if inputs.init is not None:
         start = load_start(inputs.init, model, task.net, store.state)
@@ -130,12 +132,11 @@ def probe(inputs: Inputs, run: Run, task: Task, device: torch.device) -> pd.Data
     train, val = (
         ClipSet(store, tuple(part), labels(rows.loc[part]), task.net.n_frames, scale, device) for part in ids.values()
     )
-    x_train, x_val = (pooled_layers(model, clips, task.net, what) for clips, what in ((train, "train"), (val, "val")))
+    x_train, x_val = (pooled_layers(model, clips, what) for clips, what in ((train, "train"), (val, "val")))
     results: list[tuple[Any, ...]] = []
     progress = Progress("probe", len(x_train), "layers")
-    for i, of_layer in enumerate(zip(x_train, x_val, strict=True)):
-        a, b = (x.astype(np.float64) for x in of_layer)  # [N, D] and [M, D]
-        layer = "norm" if i == len(x_train) - 1 else str(i)
+    for layer in x_train:
+        a, b = (x[layer].astype(np.float64) for x in (x_train, x_val))  # [N, D] and [M, D]
         scaler = StandardScaler().fit(a)
         for kind, classify in PROBES.items():
             scores = classify(scaler.transform(a), train.labels, scaler.transform(b), task)
@@ -147,40 +148,28 @@ def probe(inputs: Inputs, run: Run, task: Task, device: torch.device) -> pd.Data
 
 
 @torch.inference_mode()
-def pooled_layers(model: Encoder, clips: ClipSet, net: Ssast, what: str) -> np.ndarray:
+def pooled_layers(model: Encoder, clips: ClipSet, what: str) -> dict[str, np.ndarray]:
     """Mean token of each clip after every layer, over the patches that hold no padding.
 
-    The encoder itself sees the padding, as it does in fine-tuning. A clip shorter than a patch counts with its first.
+    The encoder itself sees the padding, as it does in fine-tuning.
 
     Args:
         model: in evaluation mode, on the clips' device.
         clips: N clips.
-        net: what the model was made from.
         what: the clips in words, for progress lines.
 
     Returns:
-        [depth + 2, N, D] float32: after patch embedding with positions, after each block, after the final norm.
+        Layer, as of `Encoder.layers` -> [N, D] float32.
     """
-    tokens: list[Tensor] = []  # of one batch, each [B, class tokens + patches, D]
-    first, *_ = model.blocks
-    hooks = [first.register_forward_pre_hook(lambda _, given: tokens.append(given[0]))]
-    hooks += [block.register_forward_hook(lambda _, given, made: tokens.append(made)) for block in model.blocks]
-    ends = torch.arange(model.grid[1], device=clips.device) * net.stride[1] + net.patch[1]  # in frames
     progress = Progress(f"{what} clips", len(clips.clip_ids), "clips")
-    pooled = []
-    try:
-        for batch in clips.in_order(BATCH):
-            tokens.clear()
-            normed = model.encode(model.patch_embed(batch.x), model.pos_embed)
-            sounding = (ends <= batch.n_frames[:, None].clamp(min=net.patch[1])).float().repeat(1, model.grid[0])
-            weight = sounding / sounding.sum(dim=1, keepdim=True)  # [B, n]
-            means = [torch.einsum("bn,bnd->bd", weight, x[:, model.class_tokens :]) for x in (*tokens, normed)]
-            pooled.append(torch.stack(means).cpu())
-            progress.add(len(batch.x))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return torch.cat(pooled, dim=1).numpy()
+    pooled: dict[str, list[Tensor]] = {}
+    for batch in clips.in_order(BATCH):
+        sounding = model.sounding(batch.n_frames).float()
+        weight = sounding / sounding.sum(dim=1, keepdim=True)  # [B, n]
+        for layer, tokens in model.layers(batch.x).items():
+            pooled.setdefault(layer, []).append(torch.einsum("bn,bnd->bd", weight, tokens).cpu())
+        progress.add(len(batch.x))
+    return {layer: torch.cat(means).numpy() for layer, means in pooled.items()}
 
 
 def linear(x: np.ndarray, soft: np.ndarray, x_new: np.ndarray, task: Task) -> np.ndarray:

@@ -28,7 +28,7 @@ def collect(runs: Sequence[tuple[Run, Path]]) -> pd.DataFrame:
     if not runs:
         raise InputError(
             "none of the planned models has an encoder, so there is nothing to probe. Plan an experiment with a model "
-            "of net.arch 'ssast'."
+            "of net.arch 'ssast' or 'sslam'."
         )
     return pd.concat(
         [read_table(folder / "probe.csv").assign(**run._asdict())[[*run._fields, *COLUMNS]] for run, folder in runs],

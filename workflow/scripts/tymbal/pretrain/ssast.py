@@ -9,47 +9,85 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tymbal.config.models import SsastEncoder
-from tymbal.config.pretrain import Pretext
-from tymbal.models.ssast import SIZES, Encoder
-from tymbal.pretrain.masks import Mask, draw
+from tymbal.config.pretrain import PatchPretext, Pretraining
+from tymbal.models.ssast import SIZES, SsastBackbone
+from tymbal.pretrain.masks import Mask, draw, n_masked
+from tymbal.pretrain.pretext import PretextModel
 from tymbal.train.distributed import Share
 
+IDLE = {"joint": (), "discriminative": ("gpredlayer.",), "generative": ("cpredlayer.",)}  # heads without use
 
-class MaskedPatchModel(Encoder):
+
+class MaskedPatchModel(SsastBackbone, PretextModel):
     """SSAST's encoder with what only pre-training needs. Patches do not overlap. Names are the original's.
 
     Args:
-        net: size, patch and length.
+        settings: network and pretext task.
         n_mels: mel bins F of the input.
         generator: source of the initial weights.
     """
 
-    def __init__(self, net: SsastEncoder, n_mels: int, generator: torch.Generator) -> None:
+    def __init__(self, settings: Pretraining, n_mels: int, generator: torch.Generator) -> None:
+        net, pretext = settings.net, settings.pretext
+        assert isinstance(net, SsastEncoder) and isinstance(pretext, PatchPretext)
         dim, area = SIZES[net.size].dim, net.patch[0] * net.patch[1]
         with torch.device("meta"):
             super().__init__(net.size, net.patch, net.patch, (net.n_frames, n_mels))
             self.mask_embed = nn.Parameter(torch.empty(1, 1, dim))
             self.cpredlayer = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, area))
             self.gpredlayer = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, area))
-        self.patch = net.patch
+        self.pretext, self.n_masked = pretext, n_masked(pretext.masking, self.grid)
         linear = [layer for head in (self.cpredlayer, self.gpredlayer) for layer in (head[0], head[2])]
         self.materialise(generator, linear)
         with torch.no_grad():
             nn.init.normal_(self.mask_embed, std=dim**-0.5, generator=generator)
-
-    def freeze_idle_head(self, objective: str) -> None:
-        """No gradients for the head that an objective has no use for."""
-        idle = {"joint": (), "discriminative": ("gpredlayer.",), "generative": ("cpredlayer.",)}[objective]
         for name, parameter in self.named_parameters():
-            parameter.requires_grad_(not name.startswith(idle))
+            parameter.requires_grad_(not name.startswith(IDLE[pretext.objective]))
 
-    def patches(self, x: Tensor) -> Tensor:
-        """Values of each patch, mel bins first: spectrograms [B, T, F] in, [B, n, patch area] out."""
-        rows, columns = self.patch
-        t_dim = x.shape[1] // columns
-        x = x[:, : t_dim * columns, : self.grid[0] * rows].unflatten(2, (self.grid[0], rows))
-        x = x.unflatten(1, (t_dim, columns))  # [B, t_dim, columns, f_dim, rows]
-        return x.permute(0, 3, 1, 4, 2).flatten(3).flatten(1, 2)
+    def losses(
+        self, x: Tensor, n_frames: Tensor | None, generator: torch.Generator, share: Share | None = None
+    ) -> dict[str, Tensor]:
+        """As `PretextModel.losses`; the parts are those of `losses_at`."""
+        share = share or Share(len(x))
+        t_dim = x.shape[1] // self.patch[1]
+        valid = None if n_frames is None else n_frames // self.patch[1]
+        drawn = (
+            draw(self.pretext.masking, self.grid, t_dim, valid, share.n, generator) for _ in range(self.pretext.passes)
+        )
+        masks = [mask.of(share.rows) for mask in drawn]
+        return self.losses_at(x, masks[0], masks[-1], None if valid is None else valid[share.rows])
+
+    def losses_at(self, x: Tensor, contrasted: Mask, rebuilt: Mask, valid: Tensor | None) -> dict[str, Tensor]:
+        """Losses at given masks; one pass through the encoder if both objectives have the same.
+
+        Args:
+            x: normalised log-mel, [B, T, F].
+            contrasted: mask of the discriminative objective.
+            rebuilt: mask of the generative objective; the same object for a single pass.
+            valid: patches along time that hold no padding, [B]; None for all.
+
+        Returns:
+            Scalars: `loss`, which is to be minimised, and what it is made of, without gradients: `nce` and `accuracy`
+            (discriminative), `mse` (generative).
+        """
+        objective = self.pretext.objective
+        parts: dict[str, Tensor] = {}
+        patches, z = self.patches(x), None
+        if objective != "generative":
+            z = self(x, contrasted, valid)
+            parts["nce"], parts["accuracy"] = info_nce(
+                take(patches, contrasted), self.cpredlayer(z), contrasted.scored, self.pretext.contrast, contrasted.n
+            )
+        if objective != "discriminative":
+            if z is None or rebuilt is not contrasted:
+                z = self(x, rebuilt, valid)
+            parts["mse"] = reconstruction(take(patches, rebuilt), self.gpredlayer(z), rebuilt.scored, rebuilt.n)
+        loss = {
+            "joint": lambda: parts["nce"] + self.pretext.mse_weight * parts["mse"],
+            "discriminative": lambda: parts["nce"],
+            "generative": lambda: parts["mse"],
+        }[objective]()
+        return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
 
     def forward(self, x: Tensor, mask: Mask, valid: Tensor | None = None) -> Tensor:
         """What the encoder makes of masked patches.
@@ -66,22 +104,41 @@ class MaskedPatchModel(Encoder):
         scored = torch.ones_like(mask.index, dtype=torch.bool) if mask.scored is None else mask.scored
         hidden = torch.zeros(tokens.shape[:2], dtype=torch.bool, device=x.device).scatter(1, mask.index, scored)
         tokens = torch.where(hidden[:, :, None], self.mask_embed.to(tokens.dtype), tokens)
-        z = self._encode(tokens, valid)
-        return z.gather(1, mask.index[:, :, None].expand(-1, -1, z.shape[-1]))
+        return take(self._encode(tokens, valid), mask)
 
     def embed(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
-        """Mean token of each clip with nothing masked, [B, D].
-
-        Args:
-            x: normalised log-mel, [B, T, F].
-            n_frames: true frames, [B]; None if none is padded.
-        """
+        """As `PretextModel.embed`; padding takes no part in the encoder either."""
         valid = None if n_frames is None else n_frames // self.patch[1]
         z = self._encode(self.patch_embed(x), valid)
         if valid is None:
             return z.mean(dim=1)
         sounding = self._sounding(z.shape[1] // self.grid[0], valid)[:, :, None]
         return (z * sounding).sum(dim=1) / sounding.sum(dim=1)
+
+    def fill_in(self, x: Tensor, n_frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """As `PretextModel.fill_in`: with the reconstruction.
+
+        Where no head was trained to reconstruct, it is the masked patch of the clip that the discriminative head takes
+        for the one hidden there.
+        """
+        valid = n_frames // self.patch[1]
+        mask = draw(self.pretext.masking, self.grid, self.grid[1], valid, len(x), generator)
+        patches, z = self.patches(x), self(x, mask, valid)
+        if self.pretext.objective == "discriminative":
+            targets = take(patches, mask)
+            scores = targets @ self.cpredlayer(z).transpose(1, 2)  # [B, targets, places]
+            if mask.scored is not None:
+                scores = scores.masked_fill(~mask.scored[:, :, None], -torch.inf)
+            made = targets.gather(1, scores.argmax(dim=1)[:, :, None].expand(-1, -1, targets.shape[-1]))
+        else:
+            made = self.gpredlayer(z)
+        assert mask.scored is not None
+        clip, place = mask.scored.nonzero(as_tuple=True)
+        index = mask.index[clip, place]
+        replaced, hidden = patches.clone(), torch.zeros_like(patches, dtype=torch.bool)
+        replaced[clip, index] = made[clip, place]
+        hidden[clip, index] = True
+        return self.unpatch(replaced, x), self.unpatch(hidden, torch.zeros_like(x, dtype=torch.bool))
 
     def _encode(self, tokens: Tensor, valid: Tensor | None) -> Tensor:
         """Patch tokens after the final norm, [B, n, D]."""
@@ -90,7 +147,7 @@ class MaskedPatchModel(Encoder):
         return self.encode(tokens, self._positions(t_dim), visible)[:, self.class_tokens :]
 
     def _sounding(self, t_dim: int, valid: Tensor) -> Tensor:
-        """Which patches hold no padding, [B, n]."""
+        """Which patches of an input that may be shorter hold no padding, [B, n]."""
         return (torch.arange(t_dim, device=valid.device) < valid[:, None]).repeat(1, self.grid[0])
 
     def _positions(self, t_dim: int) -> Tensor:
@@ -99,72 +156,6 @@ class MaskedPatchModel(Encoder):
             return self.pos_embed
         of_classes, of_patches = self.pos_embed.split([self.class_tokens, self.grid[0] * self.grid[1]], dim=1)
         return torch.cat([of_classes, of_patches.unflatten(1, self.grid)[:, :, :t_dim].flatten(1, 2)], dim=1)
-
-
-def pretext_losses(
-    model: MaskedPatchModel,
-    x: Tensor,
-    n_frames: Tensor | None,
-    settings: Pretext,
-    generator: torch.Generator,
-    share: Share | None = None,
-) -> dict[str, Tensor]:
-    """Draw masks for a batch, and the losses on them.
-
-    Args:
-        model: on the device of x.
-        x: normalised log-mel, [B, T, F].
-        n_frames: true frames of each clip of the batch, [N]; None if none is padded. A patch that holds padding is
-            neither seen, nor masked, nor scored.
-        settings: objective and masks.
-        generator: source of the masks, on the same device.
-        share: which clips of the batch of N are in x; None for all.
-
-    Returns:
-        As `losses_at`; of a share, its parts of the losses, which add up to those of the batch.
-    """
-    share = share or Share(len(x))
-    t_dim = x.shape[1] // model.patch[1]
-    valid = None if n_frames is None else n_frames // model.patch[1]
-    drawn = (draw(settings.masking, model.grid, t_dim, valid, share.n, generator) for _ in range(settings.passes))
-    masks = [mask.of(share.rows) for mask in drawn]
-    return losses_at(model, x, masks[0], masks[-1], None if valid is None else valid[share.rows], settings)
-
-
-def losses_at(
-    model: MaskedPatchModel, x: Tensor, contrasted: Mask, rebuilt: Mask, valid: Tensor | None, settings: Pretext
-) -> dict[str, Tensor]:
-    """Losses at given masks; one pass through the encoder if both objectives have the same.
-
-    Args:
-        model: on the device of x.
-        x: normalised log-mel, [B, T, F].
-        contrasted: mask of the discriminative objective.
-        rebuilt: mask of the generative objective; the same object for a single pass.
-        valid: patches along time that hold no padding, [B]; None for all.
-        settings: objective and weights.
-
-    Returns:
-        Scalars: `loss`, which is to be minimised, and what it is made of, without gradients: `nce` and `accuracy`
-        (discriminative), `mse` (generative).
-    """
-    parts: dict[str, Tensor] = {}
-    patches, z = model.patches(x), None
-    if settings.objective != "generative":
-        z = model(x, contrasted, valid)
-        parts["nce"], parts["accuracy"] = info_nce(
-            _take(patches, contrasted), model.cpredlayer(z), contrasted.scored, settings.contrast, contrasted.n
-        )
-    if settings.objective != "discriminative":
-        if z is None or rebuilt is not contrasted:
-            z = model(x, rebuilt, valid)
-        parts["mse"] = reconstruction(_take(patches, rebuilt), model.gpredlayer(z), rebuilt.scored, rebuilt.n)
-    loss = {
-        "joint": lambda: parts["nce"] + settings.mse_weight * parts["mse"],
-        "discriminative": lambda: parts["nce"],
-        "generative": lambda: parts["mse"],
-    }[settings.objective]()
-    return {"loss": loss, **{name: value.detach() for name, value in parts.items()}}
 
 
 def info_nce(
@@ -222,5 +213,6 @@ def _mean(values: Tensor, scored: Tensor | None, n: Tensor | int | None) -> Tens
     return (values if scored is None else values.where(scored, 0)).sum() / n
 
 
-def _take(patches: Tensor, mask: Mask) -> Tensor:
-    return patches.gather(1, mask.index[:, :, None].expand(-1, -1, patches.shape[-1]))
+def take(tokens: Tensor, mask: Mask) -> Tensor:
+    """What is at the masked places, [B, n, D] in and [B, K, D] out."""
+    return tokens.gather(1, mask.index[:, :, None].expand(-1, -1, tokens.shape[-1]))

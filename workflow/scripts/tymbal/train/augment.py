@@ -1,15 +1,17 @@
-"""Changes to a training batch, in the order of SSAST's loader: mixup, SpecAugment, noise, roll.
+"""Changes to a training batch.
 
-Everything is vectorised over the batch. The few numbers a clip needs (spans, shifts, weights) come from a NumPy
-generator, so that they are the same on every device; only the noise itself is drawn on the device. Each of several
-processes draws the numbers of all clips of the batch, and takes those of its own.
+First what SSLAM does to a waveform: shift and gain. Then, in the order of SSAST's loader: mixup, SpecAugment, noise,
+roll. If whole batches are mixed, noise and roll come before that, as SSLAM's loader applies them to each clip, and its
+model mixes and masks. Everything is vectorised over the batch. The few numbers a clip needs (spans, shifts, weights)
+come from a NumPy generator, so that they are the same on every device; only the noise itself is drawn on the device.
+Each of several processes draws the numbers of all clips of the batch, and takes those of its own.
 """
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tymbal.config.models import Augment
+from tymbal.config.models import Augment, BatchMixup
 from tymbal.norm import Scale
 from tymbal.train.data import Batch
 from tymbal.train.distributed import Share
@@ -19,7 +21,7 @@ def augment(batch: Batch, settings: Augment, scale: Scale, rng: np.random.Genera
     """Apply what the settings switch on.
 
     Args:
-        batch: read `whole` if mixup is on, because any clip may be another's partner.
+        batch: read `whole` if the settings mix clips, because any clip may be another's partner.
         settings: what to do and how much.
         scale: normalisation of the batch.
         rng: source of all randomness.
@@ -28,16 +30,84 @@ def augment(batch: Batch, settings: Augment, scale: Scale, rng: np.random.Genera
         The batch with other x and y; the input is left alone.
     """
     x, y, share = batch.x, batch.y, batch.share
+    held = Share(share.n) if settings.mixes else share  # whose clips x has
+    if settings.clip_roll:
+        x = clip_roll(x, batch.n_frames, rng, held)
+    if settings.gain:
+        x = gain(x, batch.n_frames, scale, rng, held)
     if settings.mixup:
         x, y = mixup(x, batch.n_frames, y, settings.mixup, scale, rng)
+    if settings.batch_mixup:
+        x = _noise_and_roll(x, settings, rng, held)
+        x, y = batch_mixup(x, y, settings.batch_mixup, rng)
+    if settings.mixes:
         x = x[share.rows]
     if settings.freq_mask or settings.time_mask:
-        x = spec_augment(x, settings.freq_mask, settings.time_mask, scale.pad, rng, share)
+        fill = {"padding": scale.pad, "mean": 0.0}[settings.mask_fill]
+        x = spec_augment(x, settings.freq_mask, settings.time_mask, fill, rng, share)
+    if not settings.batch_mixup:
+        x = _noise_and_roll(x, settings, rng, share)
+    return batch._replace(x=x, y=y)
+
+
+def _noise_and_roll(x: Tensor, settings: Augment, rng: np.random.Generator, share: Share) -> Tensor:
     if settings.noise:
         x = add_noise(x, rng, share)
     if settings.roll:
         x = roll(x, settings.roll, rng, share)
-    return batch._replace(x=x, y=y)
+    return x
+
+
+def clip_roll(x: Tensor, n_frames: Tensor, rng: np.random.Generator, share: Share) -> Tensor:
+    """Shift every clip along time by its own number of frames, any from 0 to its length, circularly; not its padding.
+
+    So the waveform is shifted in SSLAM's loader, but for the frames around the seam.
+
+    Args:
+        x: [B, T, F].
+        n_frames: true frames of all clips of the batch, [N].
+        rng: source of the shifts.
+        share: which clips of the batch these are.
+    """
+    length = n_frames[share.rows, None]
+    part = torch.from_numpy(rng.random(share.n)[share.rows]).to(x.device)
+    shift = (part[:, None] * length).long()
+    time = torch.arange(x.shape[1], device=x.device)  # [T]
+    source = torch.where(time < length, (time - shift) % length, time)  # [B, T]
+    return _at(x, source)
+
+
+def gain(x: Tensor, n_frames: Tensor, scale: Scale, rng: np.random.Generator, share: Share) -> Tensor:
+    """Make every clip its own g times as loud, g = 0.5 + Beta(10, 10) (SSLAM's loader): 2 ln g in log-mel.
+
+    Args:
+        x: [B, T, F]; padding stays as it is.
+        n_frames: true frames of all clips of the batch, [N].
+        scale: normalisation of x.
+        rng: source of the gains.
+        share: which clips of the batch these are.
+    """
+    louder = np.log(0.5 + rng.beta(10, 10, share.n)) / scale.std  # 2 ln g / (2 std)
+    sounding = torch.arange(x.shape[1], device=x.device) < n_frames[share.rows, None]  # [B, T]
+    return x + (sounding * torch.from_numpy(louder).to(x)[share.rows, None])[:, :, None]
+
+
+def batch_mixup(x: Tensor, y: Tensor, settings: BatchMixup, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Mix a batch with itself in reverse: lam A + (1 - lam) B, one lam for all (SSLAM's fine-tuning).
+
+    Not the waveforms are mixed, as by `mixup`, but the features as they are, padding included. The middle clip of an
+    odd batch is its own partner.
+
+    Args:
+        x: [B, T, F].
+        y: soft labels, [B, C]; they mix likewise.
+        settings: how often, and alpha of lam ~ Beta(alpha, alpha).
+        rng: source of decision and weight.
+    """
+    if rng.random() >= settings.probability:
+        return x, y
+    lam = rng.beta(settings.alpha, settings.alpha)
+    return lam * x + (1 - lam) * x.flip(0), lam * y + (1 - lam) * y.flip(0)
 
 
 def mixup(
@@ -77,27 +147,30 @@ def mixup(
     return x, lam * y + (1 - lam) * y[partner]
 
 
-def spec_augment(x: Tensor, freq: int, time: int, fill: float, rng: np.random.Generator, share: Share) -> Tensor:
+def spec_augment(x: Tensor, freq: float, time: float, fill: float, rng: np.random.Generator, share: Share) -> Tensor:
     """One frequency mask, then one time mask for every clip (SpecAugment with SSAST's draw of widths).
 
-    For an axis of size S and bound p: w = U1 p, start = floor(U2 (S - w)), width = floor(w), so 0..p-1.
+    For an axis of size S and bound p: w = U1 p, start = floor(U2 (S - w)), width = floor(w), so below p. A bound below
+    1 is a share of S.
 
     Args:
         x: [B, T, F].
-        freq: bound of the frequency mask in mel bins; 0 for none.
-        time: bound of the time mask in frames; 0 for none.
-        fill: value written into masks: that of padding.
+        freq: bound of the frequency mask in mel bins, or a share of them; 0 for none.
+        time: bound of the time mask in frames, or a share of them; 0 for none.
+        fill: value written into masks.
         rng: source of the spans.
         share: which clips of the batch these are.
     """
     masked = torch.zeros(x.shape, dtype=torch.bool, device=x.device)
     for bound, axis in ((freq, 2), (time, 1)):
         if bound:
-            masked |= _spans(share, x.shape[axis], bound, rng).to(x.device).unsqueeze(3 - axis)
+            size = x.shape[axis]
+            largest = bound * size if bound < 1 else bound
+            masked |= _spans(share, size, largest, rng).to(x.device).unsqueeze(3 - axis)
     return x.masked_fill(masked, fill)
 
 
-def _spans(share: Share, size: int, bound: int, rng: np.random.Generator) -> Tensor:
+def _spans(share: Share, size: int, bound: float, rng: np.random.Generator) -> Tensor:
     """One span for each clip as a mask [B, size]."""
     width = rng.random(share.n) * bound
     start = np.floor(rng.random(share.n) * (size - width))[share.rows, None]
@@ -130,4 +203,9 @@ def roll(x: Tensor, largest: int, rng: np.random.Generator, share: Share) -> Ten
     """
     shift = torch.from_numpy(rng.integers(-largest, largest, size=share.n)[share.rows]).to(x.device)
     source = (torch.arange(x.shape[1], device=x.device) - shift[:, None]) % x.shape[1]  # [B, T]
+    return _at(x, source)
+
+
+def _at(x: Tensor, source: Tensor) -> Tensor:
+    """Of x [B, T, F] the frames at the places `source` [B, T] of each clip."""
     return x.gather(1, source[:, :, None].expand_as(x))

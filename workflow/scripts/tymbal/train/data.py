@@ -111,9 +111,9 @@ class ClipSet:
         dataset, names = pd.factorize(pd.Series(self.clip_ids).str.partition(":")[0])
         return {name: np.flatnonzero(dataset == i) for i, name in enumerate(names)}
 
-    def in_order(self, batch_size: int) -> Iterator[Batch]:
-        """All clips once, as listed."""
-        return self.batches([np.arange(len(self.clip_ids))], batch_size)
+    def in_order(self, batch_size: int, whole: bool = False) -> Iterator[Batch]:
+        """All clips once, as listed; `whole` as of `batches`."""
+        return self.batches([np.arange(len(self.clip_ids))], batch_size, whole=whole)
 
     def _read(self, chunk: np.ndarray, first: np.ndarray, whole: bool) -> Batch:
         length = self.n_frames
@@ -137,7 +137,9 @@ class ClipSet:
         self.store.read_ahead([self.clip_ids[i] for i in window])
 
 
-def epoch_order(clips: ClipSet, sampling: Literal["none", "balanced"], seed: int, epoch: int) -> list[np.ndarray]:
+def epoch_order(
+    clips: ClipSet, sampling: Literal["none", "balanced"], seed: int, epoch: int, epoch_clips: int | None = None
+) -> list[np.ndarray]:
     """Positions of the training clips for one epoch; they depend on the seed, the epoch and the store alone.
 
     Up to `WINDOW_FRAMES` frames in all, the clips come in any order. More of them are read in windows of about that
@@ -150,19 +152,43 @@ def epoch_order(clips: ClipSet, sampling: Literal["none", "balanced"], seed: int
             1 / (its number of clips) and a clip the sum over its classes (SSAST's weights).
         seed: of the run.
         epoch: counted from 1.
+        epoch_clips: so many clips instead, drawn without replacement (SSLAM's AudioSet-2M); None for N.
 
     Returns:
         The positions in each window, in the order of reading.
+
+    Raises:
+        InputError: `epoch_clips` leaves nothing to draw from.
     """
     rng = np.random.default_rng(derive(seed, "order", epoch))
     n = len(clips.clip_ids)
-    if sampling == "none":
+    weight = np.ones(n) if sampling == "none" else _weights(clips.labels)
+    if epoch_clips is not None:
+        order = _some(weight, epoch_clips, rng)
+    elif sampling == "none":
         order = rng.permutation(n)
     else:
-        positive = clips.labels > 0
-        weight = positive @ (1 / np.maximum(positive.sum(axis=0), 1))
         order = rng.choice(n, size=n, p=weight / weight.sum())
     return in_windows(clips.places, order, rng)
+
+
+def _weights(labels: np.ndarray) -> np.ndarray:
+    """How often each clip is drawn, [N]: one of rare classes more often, one of no class never."""
+    positive = labels > 0
+    return positive @ (1 / np.maximum(positive.sum(axis=0), 1))
+
+
+def _some(weight: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw `size` positions without replacement, by weight."""
+    drawable = np.count_nonzero(weight)
+    if size >= drawable:
+        raise InputError(
+            f"train.epoch_clips is {size}, but there are {drawable} training clips to draw from, each once an epoch. "
+            "Leave it out, so that an epoch takes as many clips as there are, or give fewer."
+        )
+    # Of independent exponential times with these rates, the earliest are such draws.
+    times = np.divide(rng.exponential(size=len(weight)), weight, out=np.full(len(weight), np.inf), where=weight > 0)
+    return rng.permutation(np.argpartition(times, size)[:size])
 
 
 def in_windows(places: Places, order: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:

@@ -2,8 +2,8 @@
 
 Every process goes through the same batches with the same random numbers, computes some clips of each, and gives a part
 of the batch's mean loss; the parts add up. So the training is that of one process, but for the order in which numbers
-are added (and for dropout, which only the CNN has: each process draws its own). In a single process, where no group is
-open, the functions here change nothing.
+are added (and for what a network drops at random, as the CNN and SSLAM do: each process draws its own). In a single
+process, where no group is open, the functions here change nothing.
 
 The processes are started by `tymbal.launch`, which tells each one its place in environment variables, as torchrun does.
 """
@@ -135,7 +135,7 @@ def replicated(module: nn.Module, batch_size: int) -> nn.Module:
             f"train.batch_size is {batch_size}, but the job has {world()} GPUs, which share each batch. Raise "
             "train.batch_size, or ask for fewer GPUs in the profile."
         )
-    return DistributedDataParallel(module)
+    return DistributedDataParallel(module, broadcast_buffers=False)  # none ever changes
 
 
 def unsynchronised(module: nn.Module) -> AbstractContextManager[None]:

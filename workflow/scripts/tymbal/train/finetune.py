@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tymbal.config import TargetRule
-from tymbal.config.models import Model, Ssast
+from tymbal.config.models import EncoderSettings, Model
 from tymbal.devices import peak_memory_mb
 from tymbal.energy import known
 from tymbal.errors import InputError
@@ -25,9 +25,9 @@ from tymbal.inference import mean_loss, predict, scores
 from tymbal.ingest.manifest import class_names, labels, read_manifest
 from tymbal.models.build import build
 from tymbal.models.card import ModelCard, save_model
-from tymbal.models.checkpoints import load_start
 from tymbal.models.classifier import Classifier
-from tymbal.models.ssast import SSAST
+from tymbal.models.encoder import Encoder
+from tymbal.models.sources import load_start
 from tymbal.norm import NormStats, Scale
 from tymbal.provenance import environment, now
 from tymbal.runs import Run
@@ -38,7 +38,7 @@ from tymbal.train.augment import augment
 from tymbal.train.data import Batch, ClipSet, check_lengths, epoch_order
 from tymbal.train.distributed import rank, world
 from tymbal.train.loop import Objective, fit
-from tymbal.train.optim import build_optimizer, rate_factor
+from tymbal.train.optim import build_optimizer, learning_rate, min_rate, rate_line
 from tymbal.train.precision import autocast_dtype
 from tymbal.train.resume import Checkpoints
 
@@ -126,7 +126,7 @@ def finetune(
     model = build(settings.net, store.state.n_mels, len(classes), generator)
     start = None
     if inputs.init is not None:
-        assert isinstance(model, SSAST) and isinstance(settings.net, Ssast), "other networks start from scratch"
+        assert isinstance(model, Encoder) and isinstance(settings.net, EncoderSettings), "others start from scratch"
         start = load_start(inputs.init, model, settings.net, store.state)
         log.info("starting weights: %s", dataclasses.asdict(start))
     if settings.train.freeze_encoder:
@@ -152,14 +152,14 @@ def finetune(
         "init": None if start is None else start.sha256,
         "code": code,
     }
-    optimizer = build_optimizer(model, settings.train.optimizer)
+    rates, schedule = settings.train.optimizer, settings.train.schedule
+    optimizer = build_optimizer(model, rates, min_rate(schedule))
     checkpoints = Checkpoints(outputs.checkpoints, fingerprint(description))
     objective = _objective(model, train, val, classes, settings, target_rule, single_label, run.seed, dtype)
     steps_per_epoch = -(-objective.n_batches // settings.train.accumulate)
 
     def rate(step: int, history: list[dict[str, Any]]) -> float:
-        factor = rate_factor(settings.train.schedule, step, steps_per_epoch, settings.train.epochs)
-        return settings.train.optimizer.lr * factor
+        return learning_rate(rates.lr, schedule, step, steps_per_epoch, settings.train.epochs)
 
     patience = settings.train.early_stopping
     state = fit(
@@ -191,7 +191,8 @@ def finetune(
     )
     save_model(outputs.model, outputs.card, model, card)
     history = pd.DataFrame(state.history).rename(columns={"round": "epoch"}).drop(columns="step")
-    history.insert(2, "head_lr", history["lr"] * settings.train.optimizer.head_lr)
+    slope, offset = rate_line(rates.head_lr, rates.lr, min_rate(schedule))
+    history.insert(2, "head_lr", slope * history["lr"] + offset)
     history["best"] = (history["epoch"] == state.best_round).astype(int)
     write_csv(history, outputs.history)
     write_json(
@@ -258,13 +259,14 @@ def _objective(
 
     def batches(epoch: int) -> Iterator[Batch]:
         torch.manual_seed(derive(seed, "dropout", epoch) + rank())  # dropout draws from nowhere else
-        windows = epoch_order(train, options.sampling, seed, epoch)
+        windows = epoch_order(train, options.sampling, seed, epoch, options.epoch_clips)
         rng = np.random.default_rng(derive(seed, "augment", epoch))
-        for batch in train.batches(windows, options.batch_size, whole=options.augment.mixup > 0):
+        for batch in train.batches(windows, options.batch_size, whole=options.augment.mixes):
             yield augment(batch, options.augment, train.scale, rng)
 
     def loss(batch: Batch) -> dict[str, Tensor]:
-        mean = mean_loss(model(batch.x).float(), batch.y[batch.share.rows], options.loss)
+        logits, y = model(batch.x).float(), batch.y[batch.share.rows]
+        mean = mean_loss(logits, y, options.loss, options.label_smoothing)
         return {"loss": mean * batch.share.weight}
 
     def validate() -> dict[str, Any]:
@@ -277,7 +279,7 @@ def _objective(
         columns |= {"val_loss": value, "threshold": THRESHOLD}
         return columns
 
-    n_batches = -(-len(train.clip_ids) // options.batch_size)
+    n_batches = -(-(options.epoch_clips or len(train.clip_ids)) // options.batch_size)
     return Objective(
         round_name="epoch",
         batches=batches,

@@ -42,8 +42,9 @@ class Objective:
         loss: means over a batch, of which each of several processes gives a part, so that the parts add up: `loss`,
             which is to be minimised, and what else the history should tell; calls the model.
         validate: columns for the history, among them the one to select by.
-        select: column of the history that chooses the round.
+        select: column of the history that chooses the round; `round`, if larger is better, keeps the last.
         larger_is_better: its direction.
+        before_step: called with each optimiser step, counted from 0, before its first forward pass.
     """
 
     round_name: str
@@ -55,6 +56,7 @@ class Objective:
     validate: Callable[[], dict[str, Any]]
     select: str
     larger_is_better: bool
+    before_step: Callable[[int], None] | None = None
 
 
 class _Loss(nn.Module):
@@ -138,6 +140,8 @@ def fit(
                     lr = rate(step, state.history)
                     set_rate(optimizer, lr)
                     optimizer.zero_grad(set_to_none=True)
+                    if objective.before_step is not None:
+                        objective.before_step(step)
                 complete = (i + 1) % settings.accumulate == 0 or i + 1 == n_batches
                 with nullcontext() if complete else unsynchronised(losses_of):
                     with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):

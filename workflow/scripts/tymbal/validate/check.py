@@ -9,7 +9,7 @@ from tymbal.config.models import Frontend, Model
 from tymbal.errors import InputError
 from tymbal.plan import Plan
 from tymbal.validate.data import DataSize, check_dataset
-from tymbal.validate.estimate import FROZEN, TRAINING, Workload
+from tymbal.validate.estimate import Workload
 from tymbal.validate.findings import Finding, Report
 from tymbal.validate.model import Limits, job_findings, start_findings, time_findings, trial_findings
 from tymbal.validate.pretraining import check_pretraining
@@ -31,7 +31,8 @@ def check(config: Config, limits: Mapping[str, Limits]) -> Report:
     findings = job_findings(limits["finetune"])
     in_corpora = {dataset for run in plan.pretrains for dataset in plan.corpus_datasets(run.corpus)}
     sizes: dict[str, DataSize] = {}
-    for dataset in sorted({*plan.datasets, *in_corpora}):
+    mixed = {source.dataset for name, source in plan.mixtures.items() if name in {*plan.datasets, *in_corpora}}
+    for dataset in sorted({*plan.datasets, *in_corpora, *mixed}):
         found, sizes[dataset] = check_dataset(plan, dataset, limits["finetune"].threads)
         findings += found
     findings += check_pretraining(plan, sizes, limits["pretrain"])
@@ -56,17 +57,25 @@ def check(config: Config, limits: Mapping[str, Limits]) -> Report:
             findings += (
                 trial_findings(area, settings, trial) if isinstance(trial, Trial) else [replace(trial, area=area)]
             )
+        findings += _epoch_findings(f"{area} on {dataset}", settings, size)
         if isinstance(trial, Trial) and not trial.problems and size.n_train:
-            work = _workload(settings, size)
+            work = _workload(settings, size, trial)
             findings += time_findings(f"{area} on {dataset}", settings, trial, work, limits["finetune"])
     return Report(tuple(findings))
 
 
-def _workload(settings: Model, size: DataSize) -> Workload:
+def _epoch_findings(area: str, settings: Model, size: DataSize) -> list[Finding]:
+    asked, n_train = settings.train.epoch_clips, size.subsets.get(settings.train.label_percent, 0)
+    if asked is None or not n_train or asked < n_train:  # 0 where the split could not be made, which is told
+        return []
+    title = f"train.epoch_clips is {asked:,}, but there are {n_train:,} training clips to draw from"
+    return [Finding("error", area, title, (), "leave it out, so that an epoch takes them all, or give fewer")]
+
+
+def _workload(settings: Model, size: DataSize, trial: Trial) -> Workload:
     train = settings.train
-    n_train = max(1, size.subsets[train.label_percent])
-    passes = FROZEN if train.freeze_encoder else TRAINING
-    return Workload(n_train, size.n_val, train.batch_size, train.epochs, rounds=train.epochs, passes=passes)
+    n_train = train.epoch_clips or max(1, size.subsets[train.label_percent])
+    return Workload(n_train, size.n_val, train.batch_size, train.epochs, rounds=train.epochs, passes=trial.passes)
 
 
 def _shape(settings: Model, frontend: Frontend, n_classes: int) -> Hashable:

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from tymbal.config.data import SynthSource
+from tymbal.config.data import MadeSource
 from tymbal.config.pretrain import Corpus, CorpusPart
 from tymbal.errors import InputError
 from tymbal.folds import clip_ids
@@ -96,14 +96,16 @@ def check_corpus(
         findings.append(Finding("warning", area, title, (), remedy))
     if not all(sizes[dataset].n_clips for dataset in settings.datasets):
         return findings, {}  # what is wrong with the data set is told already
-    traits = {dataset: each for dataset in settings.datasets if (each := sizes[dataset].traits) is not None}
-    if len(traits) < len(settings.datasets):
+    sources = plan.corpus_sources(name)
+    needed = {*settings.datasets, *sources.values()}
+    traits = {dataset: each for dataset in needed if (each := sizes[dataset].traits) is not None}
+    if len(traits) < len(needed):
         return findings, dict.fromkeys(variants, _planned(plan, settings, sizes))
     known: dict[str, CorpusSize] = {}
     cases = []
     for variant in variants:
         try:
-            clips, parts = choose_clips(settings, traits, _tests(plan, variant, sizes))
+            clips, parts = choose_clips(settings, traits, _tests(plan, variant, sizes), sources)
         except InputError as error:
             findings.append(Finding.of(error, area if variant == name else f"corpus {variant}"))
             continue
@@ -130,7 +132,7 @@ def _planned(plan: Plan, settings: Corpus, sizes: Mapping[str, DataSize]) -> Cor
         if traits is not None:
             frames = frames_of(traits["duration_s"])
         else:
-            assert isinstance(source, SynthSource)
+            assert isinstance(source, MadeSource)
             frames = frames_of(pd.Series([source.clip_s] * sizes[part.dataset].n_clips))
         n_val = max(1, round(settings.val * len(frames)))
         parts.append(PartSize(part.dataset, part.weight, frames[n_val:], frames[:n_val]))

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tymbal.audit import audit
-from tymbal.config.data import SUBSETS, Dataset, Holdout, KFold, SynthSource
+from tymbal.config.data import SUBSETS, Dataset, Holdout, KFold, MadeSource, MixtureSource, SynthSource
 from tymbal.diagnose import diagnose
 from tymbal.errors import InputError
 from tymbal.ingest.match import Matched, list_clips, match
@@ -79,9 +79,10 @@ def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], D
     area = f"data set {name}"
     dataset = plan.config.datasets[name]
     n_classes = len(dataset.classes) if isinstance(dataset.classes, tuple) else HEADLESS
-    if isinstance(dataset.source, SynthSource) and not all(Path(path).exists() for path in plan.source_files(name)):
+    if isinstance(dataset.source, MadeSource) and not all(Path(path).exists() for path in plan.source_files(name)):
         size = _planned_size(dataset, n_classes)
-        return [Finding("info", area, f"{size.n_clips:,} clips will be synthesised")], size
+        made = "mixed" if isinstance(dataset.source, MixtureSource) else "synthesised"
+        return [Finding("info", area, f"{size.n_clips:,} clips will be {made}")], size
     log.info("checking %s", area)
     try:
         files = list_clips(dataset, name, plan.config.folders)
@@ -99,6 +100,9 @@ def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], D
     size = DataSize(len(matched.classes), len(prepared.manifest), traits=_traits(prepared.manifest))
     findings += sound_findings(area, prepared.manifest)
     if name not in plan.datasets:
+        if any(source.dataset == name for source in plan.mixtures.values()):
+            found, size = _split_sources(plan, name, prepared.manifest, size)
+            findings += found
         return findings, size
     findings += label_findings(area, prepared.manifest)
     models = {model: plan.config.models[model] for dataset_, model in plan.pairs if dataset_ == name}
@@ -188,6 +192,16 @@ def _facts(area: str, prepared: Prepared) -> Finding:
     return Finding("info", area, title, tuple(f"{fact}: {value}" for fact, value in told["facts"].items()))
 
 
+def _split_sources(plan: Plan, name: str, manifest: pd.DataFrame, size: DataSize) -> tuple[list[Finding], DataSize]:
+    """The parts that are mixed: where mixtures are tested, a corpus must not hold their sources."""
+    split = plan.config.datasets[name].split
+    assert split is not None
+    try:
+        return [], dataclasses.replace(size, folds=split_folds(manifest, split)[0])
+    except InputError as error:
+        return [Finding.of(error, f"data set {name}")], size
+
+
 def _try_split(plan: Plan, name: str, manifest: pd.DataFrame, size: DataSize) -> tuple[list[Finding], DataSize]:
     area, split = f"data set {name}", plan.config.datasets[name].split
     assert split is not None
@@ -221,10 +235,16 @@ def _try_split(plan: Plan, name: str, manifest: pd.DataFrame, size: DataSize) ->
 def _planned_size(dataset: Dataset, n_classes: int) -> DataSize:
     """Of a data set that is not there yet, by its settings."""
     source, split = dataset.source, dataset.split
+    if isinstance(source, MixtureSource):
+        n_train, n_val = (source.parts[part].clips if part in source.parts else 0 for part in ("train", "val"))
+        return _sized(n_classes, source.n_clips, n_train, n_val)
     assert isinstance(source, SynthSource) and isinstance(split, Holdout | KFold)
-    n_clips = source.recordings * source.clips_per_recording
+    n_clips = source.n_clips
     rest = n_clips * (split.train + split.val if isinstance(split, Holdout) else 1 - 1 / split.n_folds)
     n_val = round(split.val * (n_clips if isinstance(split, Holdout) else rest))
-    n_train = round(rest) - n_val
+    return _sized(n_classes, n_clips, round(rest) - n_val, n_val)
+
+
+def _sized(n_classes: int, n_clips: int, n_train: int, n_val: int) -> DataSize:
     subsets = {percent: round(percent / 100 * n_train) for percent in SUBSETS}
     return DataSize(n_classes, n_clips, n_train, n_val, subsets)

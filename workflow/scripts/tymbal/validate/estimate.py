@@ -93,7 +93,7 @@ class Workload:
     batch_size: int
     epochs: int
     rounds: float
-    passes: int = TRAINING
+    passes: float = TRAINING
 
 
 def cpu_minutes(work: Workload, seconds_per_clip: float, threads: int) -> float:
@@ -119,7 +119,7 @@ def gpu_minutes(work: Workload, flops_per_clip: int, precision: str, card: Card)
         card: that it runs on.
     """
 
-    def seconds(n_clips: int, passes: int) -> float:
+    def seconds(n_clips: int, passes: float) -> float:
         n_batches = math.ceil(n_clips / work.batch_size)
         return passes * n_clips * flops_per_clip / card.flops[precision] + n_batches * card.step_s
 

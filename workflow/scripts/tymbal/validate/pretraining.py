@@ -6,22 +6,24 @@ from typing import Literal
 
 import numpy as np
 
-from tymbal.config.pretrain import Pretraining
+from tymbal.config.pretrain import LatentPretext, Pretraining
 from tymbal.errors import InputError
 from tymbal.plan import Plan
 from tymbal.pretrain.masks import fewest_frames
 from tymbal.pretrain.pretrain import MOST_STEPS
+from tymbal.train.optim import warmup_steps
 from tymbal.validate.clips import MOSTLY_PADDING
 from tymbal.validate.corpus import CorpusSize, check_corpus
 from tymbal.validate.data import DataSize
 from tymbal.validate.estimate import Workload
 from tymbal.validate.findings import Finding
 from tymbal.validate.model import Limits, job_findings, time_findings, trial_findings
-from tymbal.validate.trial import try_pretraining
+from tymbal.validate.trial import Trial, try_pretraining
 
 log = logging.getLogger(__name__)
 
 LONG_WARMUP = 0.5  # of all steps
+RENEWALS = 4  # how often at least a teacher should be renewed
 
 
 def check_pretraining(plan: Plan, sizes: Mapping[str, DataSize], limits: Limits) -> list[Finding]:
@@ -65,10 +67,12 @@ def _check_one(plan: Plan, ssl: str, corpora: Mapping[str, CorpusSize], limits: 
         yield Finding.of(error, area)
         return
     yield from trial_findings(area, settings, trial)
+    yield from _stage_findings(area, settings)
     if largest is None or errors:
         return
-    work = _workload(settings, left[largest])
+    work = _workload(settings, left[largest], trial)
     yield from _warmup_findings(area, settings, left[largest])
+    yield from _teacher_findings(area, settings, left[largest])
     if not trial.problems:
         yield from time_findings(area, settings, trial, work, limits)
 
@@ -110,25 +114,52 @@ def _step_clips(settings: Pretraining) -> int:
     return settings.train.batch_size * settings.train.accumulate
 
 
-def _workload(settings: Pretraining, size: CorpusSize) -> Workload:
+def _workload(settings: Pretraining, size: CorpusSize, trial: Trial) -> Workload:
     """As `EpochPlan` counts steps, and the pre-training the checks."""
     train = settings.train
     n_steps = size.n_epoch // _step_clips(settings)
     per_round = min(train.check_every or min(n_steps, MOST_STEPS), n_steps * train.epochs)
     rounds = train.epochs * n_steps / per_round
-    return Workload(n_steps * _step_clips(settings), size.n_checked, train.batch_size, train.epochs, rounds)
+    n_train = n_steps * _step_clips(settings)
+    return Workload(n_train, size.n_checked, train.batch_size, train.epochs, rounds, trial.passes)
 
 
 def _warmup_findings(area: str, settings: Pretraining, size: CorpusSize) -> Iterator[Finding]:
     train = settings.train
-    n_steps = train.epochs * (size.n_epoch // _step_clips(settings))
-    warmup = train.schedule.warmup_steps
-    if warmup > LONG_WARMUP * n_steps:
-        title = f"the learning rate still rises after half of the {n_steps:,} steps (warmup_steps {warmup:,})"
+    n_steps = _n_steps(settings, size)
+    if warmup_steps(train.schedule, n_steps) > LONG_WARMUP * n_steps:
+        given = train.schedule.warmup_steps
+        title = f"the learning rate still rises after half of the {n_steps:,} steps (warmup_steps {given:,})"
         remedy = (
             "plan more epochs or smaller batches, or give train.schedule.warmup_steps, a tenth of the steps or less"
         )
         yield Finding("warning", area, title, (), remedy)
+
+
+def _stage_findings(area: str, settings: Pretraining) -> Iterator[Finding]:
+    """Mixtures are learnt by an encoder that has learnt single clips."""
+    pretext = settings.pretext
+    if isinstance(pretext, LatentPretext) and pretext.stage == 2 and settings.init == "scratch":
+        title = "pretext.stage 2 with init scratch: targets are those of a random teacher on mixtures"
+        remedy = "give `init` a pre-training of stage 1 or a checkpoint of EAT, as SSLAM's authors do"
+        yield Finding("warning", area, title, (), remedy)
+
+
+def _teacher_findings(area: str, settings: Pretraining, size: CorpusSize) -> Iterator[Finding]:
+    """A teacher that takes in a share of the student at each step is renewed once in as many steps as make 1."""
+    pretext, n_steps = settings.pretext, _n_steps(settings, size)
+    if not isinstance(pretext, LatentPretext):
+        return
+    start = pretext.teacher.start
+    if (1 - start) * n_steps < RENEWALS:
+        title = f"in {n_steps:,} steps, a teacher that keeps {start:g} of itself at each hardly learns"
+        remedy = f"plan more epochs or smaller batches, or lower pretext.teacher.start (now {start:g}) and end"
+        yield Finding("warning", area, title, (), remedy)
+
+
+def _n_steps(settings: Pretraining, size: CorpusSize) -> int:
+    """Optimiser steps, as `EpochPlan` counts them."""
+    return settings.train.epochs * (size.n_epoch // _step_clips(settings))
 
 
 def _length_findings(area: str, settings: Pretraining, fewest: int, size: CorpusSize) -> Iterator[Finding]:

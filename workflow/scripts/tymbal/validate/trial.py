@@ -14,20 +14,20 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from tymbal.config.models import Frontend, Init, Model, Ssast, SsastEncoder
+from tymbal.config.models import Cnn, Frontend, Init, Model
+from tymbal.config.models import Encoder as EncoderNet
 from tymbal.config.pretrain import Pretraining
 from tymbal.fbank import FeatureState
 from tymbal.inference import mean_loss
 from tymbal.models.build import build
-from tymbal.models.checkpoints import load_start
-from tymbal.models.classifier import Classifier, forward_flops
-from tymbal.models.ssast import SSAST, Encoder
-from tymbal.pretrain.masks import draw
-from tymbal.pretrain.ssast import MaskedPatchModel, pretext_losses
-from tymbal.validate.estimate import Kept
+from tymbal.models.classifier import Classifier, count_flops, forward_flops
+from tymbal.models.encoder import Encoder
+from tymbal.models.sources import load_start
+from tymbal.pretrain.build import build_pretext
+from tymbal.pretrain.pretext import PretextModel
+from tymbal.validate.estimate import FROZEN, TRAINING, Kept
 
 TRIED_S = 1.0  # short steps are repeated, for a steady time
-AGAIN = 4 / 3  # operations with activation checkpointing over those without: forward twice, backward twice
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Trial:
         seconds_per_clip: of a step, forward and backward, on one core of this processor.
         kept: for the backward pass, in `mixed` and in `fp32` precision.
         flops_per_clip: of a forward pass.
+        passes: a step's operations over those of its forward pass.
     """
 
     problems: tuple[str, ...]
@@ -51,6 +52,7 @@ class Trial:
     seconds_per_clip: float
     kept: dict[str, Kept]
     flops_per_clip: int
+    passes: float
 
 
 def try_model(settings: Model, frontend: Frontend, n_classes: int) -> Trial:
@@ -69,17 +71,18 @@ def try_model(settings: Model, frontend: Frontend, n_classes: int) -> Trial:
     with _one_thread():
         torch.manual_seed(0)  # dropout draws from nowhere else
         model = build(settings.net, frontend.n_mels, n_classes, torch.Generator().manual_seed(0))
-        if isinstance(model, SSAST) and isinstance(settings.net, Ssast):
+        if isinstance(model, Encoder) and not isinstance(settings.net, Cnn):
             _load(settings.init, model, settings.net, frontend)
         if settings.train.freeze_encoder:
             model.freeze_encoder()
         flops = forward_flops(model.eval(), torch.zeros(1, *model.input_shape))
         y = torch.eye(n_classes)[:1]
-        return _try(model.train(), model, lambda x: mean_loss(model(x).float(), y, settings.train.loss), flops)
+        passes = FROZEN if settings.train.freeze_encoder else TRAINING
+        return _try(model.train(), model, lambda x: mean_loss(model(x).float(), y, settings.train.loss), flops, passes)
 
 
 def try_pretraining(settings: Pretraining, frontend: Frontend) -> Trial:
-    """As `try_model`, of a pre-training; the operations are those of the encoder.
+    """As `try_model`, of a pre-training.
 
     Args:
         settings: of the pre-training.
@@ -89,20 +92,19 @@ def try_pretraining(settings: Pretraining, frontend: Frontend) -> Trial:
         InputError: as there.
     """
     with _one_thread():
-        model = MaskedPatchModel(settings.net, frontend.n_mels, torch.Generator().manual_seed(0))
+        model = build_pretext(settings, frontend.n_mels, torch.Generator().manual_seed(0))
         _load(settings.init, model, settings.net, frontend)
 
         def loss(x: Tensor) -> Tensor:
-            return pretext_losses(model, x, None, settings.pretext, torch.Generator().manual_seed(0))["loss"]
+            return model.losses(x, None, torch.Generator().manual_seed(0))["loss"]
 
-        model.freeze_idle_head(settings.pretext.objective)
-        mask = draw(settings.pretext.masking, model.grid, model.grid[1], None, 1, torch.Generator())
-        flops = settings.pretext.passes * forward_flops(model, torch.zeros(1, *model.input_shape), mask)
-        trial = _try(model, loss, loss, flops)
+        trained, untrained = count_flops(loss, torch.zeros(1, *model.input_shape))
+        flops = trained + untrained  # the latter, of a teacher, are done once
+        trial = _try(model, loss, loss, flops, (TRAINING * trained + untrained) / flops)
         if not settings.train.activation_checkpointing:
             return trial
         model.activation_checkpointing = True
-        again = _try(model, loss, loss, round(AGAIN * flops))
+        again = _try(model, loss, loss, flops, trial.passes + trained / flops)  # forward twice
         # While the backward pass goes through a block, all that this one keeps is there again.
         return replace(again, kept={k: _sum(again.kept[k], trial.kept[k], len(model.blocks)) for k in trial.kept})
 
@@ -117,16 +119,17 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(n_threads)
 
 
-def _load(init: Init, model: Encoder, net: SsastEncoder, frontend: Frontend) -> None:
+def _load(init: Init, model: Encoder, net: EncoderNet, frontend: Frontend) -> None:
     if isinstance(init, str) and init != "scratch":
         load_start(Path(init), model, net, FeatureState.of(frontend))
 
 
 def _try(
-    model: Classifier | MaskedPatchModel,
+    model: Classifier | PretextModel,
     forward: Callable[[Tensor], Tensor],
     loss: Callable[[Tensor], Tensor],
     flops_per_clip: int,
+    passes: float,
 ) -> Trial:
     """What steps at the real shape show; `forward` takes several clips [B, T, F], `loss` one."""
     # Normalised features have this deviation.
@@ -147,7 +150,7 @@ def _try(
         sum(parameter.numel() for parameter in each)
         for each in (model.parameters(), (one for one in model.parameters() if one.requires_grad))
     )
-    return Trial(tuple(problems), n_parameters, n_trained, losses[0], seconds, kept, flops_per_clip)
+    return Trial(tuple(problems), n_parameters, n_trained, losses[0], seconds, kept, flops_per_clip, passes)
 
 
 def _steps(model: nn.Module, loss: Callable[[Tensor], Tensor], x: Tensor) -> tuple[list[float], float]:
