@@ -53,7 +53,7 @@ def arguments(checkout, config: str) -> list[str]:
 
 
 def test_every_shipped_configuration_is_planned_here():
-    assert {path.stem for path in (REPO / "config").glob("*.yaml")} == {*FOLDS, *OVER}
+    assert {path.stem for path in (REPO / "config").glob("*.yaml")} == {*FOLDS, *OVER, "polyphony"}
 
 
 @pytest.mark.parametrize("config", FOLDS)
@@ -87,6 +87,18 @@ def test_plan_of_the_learning_curve(checkout):
     assert plan["finetune"] == plan["evaluate"] == 2 * 6 * 3 * 5
     assert plan["plot_dataset_figure"] == DATASET_FIGURES + OF_SCOPE["labels"]
     assert not {"pretrain", "list_corpus"} & set(plan)
+
+
+def test_plan_of_the_polyphonic_benchmark(checkout):
+    """Sources split before two data sets are mixed of them; four pre-trainings, eight models, three seeds."""
+    plan = checkout.plan("--profile", "local", *arguments(checkout, "polyphony"))
+    assert plan["mix_soundscapes"] == 2
+    assert plan["prepare_manifest"] == 3  # of the sources too
+    assert plan["split_folds"] == 2  # of the sources and of what is tested on
+    assert plan["compute_fbank"] == 2  # not of the sources
+    assert (plan["pretrain"], plan["list_corpus"], plan["fit_corpus_norm"]) == (4, 1, 1)
+    assert plan["finetune"] == plan["calibrate"] == plan["evaluate"] == 8 * 3
+    assert "synthesise_soundscapes" not in plan
 
 
 OF_TINY = [

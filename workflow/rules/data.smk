@@ -1,6 +1,6 @@
 """From what a lab has to one checked manifest and a split.
 
-Needs audio or features with their tables under `data_root` or `roots` (or settings to synthesise soundscapes).
+Needs audio or features with their tables under `data_root` or `roots` (or settings to synthesise or mix soundscapes).
 Makes results/<dataset>/{manifest,quarantine,folds,folds_balance}.csv and ingest.json.
 """
 
@@ -25,6 +25,32 @@ rule synthesise_soundscapes:
         code=code_digest("synth"),
     script:
         "../scripts/synthesise_soundscapes.py"
+
+
+rule mix_soundscapes:
+    """Soundscapes mixed from another data set's clips, part by part: audio and tag table from a seed."""
+    input:
+        manifest=lambda wildcards: f"results/{plan.mixtures[wildcards.dataset].dataset}/manifest.csv",
+        folds=lambda wildcards: f"results/{plan.mixtures[wildcards.dataset].dataset}/folds.csv",
+    output:
+        table="resources/{dataset}/tags.csv",
+        audio=directory("resources/{dataset}/audio"),
+    log:
+        "logs/mix_soundscapes/{dataset}.log",
+    benchmark:
+        "benchmarks/mix_soundscapes/{dataset}.jsonl"
+    wildcard_constraints:
+        # Never a lab's own folder under resources/.
+        dataset="|".join(plan.mixtures) or "(?!)",
+    retries: 0
+    resources:
+        **asked("mix_soundscapes"),
+    params:
+        source=lambda wildcards: plan.manifest_settings(wildcards.dataset)["source"],
+        channel=lambda wildcards: plan.channel(plan.mixtures[wildcards.dataset].dataset),
+        code=code_digest("mix"),
+    script:
+        "../scripts/mix_soundscapes.py"
 
 
 rule list_clips:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tymbal.config.data import Clips, LabSource, SynthSource, TagSource
+from tymbal.config.data import Clips, LabSource, MadeSource, MixtureSource, TagSource
 from tymbal.errors import InputError, some
 from tymbal.ingest import audacity, esc, file_list, folders, json_manifest, long, multihot, raven, tags
 from tymbal.ingest.lookup import ELSEWHERE, FEATURE_SUFFIXES, FOLDERS, NAME, PATH_MAP, SUFFIXES, AudioFiles, list_files
@@ -86,7 +86,7 @@ def match(
 
     Args:
         dataset: the data set's settings.
-        name: its name in the configuration; a synthesised one lies in the folder of this name.
+        name: its name in the configuration; one that the workflow writes lies in the folder of this name.
         roots: name of a root -> folder.
         path_map: beginning of a path on another machine -> `ROOT:path`.
         files: what `list_clips` gave.
@@ -152,11 +152,16 @@ def match(
 
 
 def _located(dataset: Clips, name: str) -> Any:
-    """The source to read: a synthesised one is a tag table."""
-    if isinstance(dataset.source, SynthSource):
-        return TagSource(format="tags", table=f"{SYNTH}:{name}/tags.csv", audio=f"{SYNTH}:{name}/audio")
-    assert isinstance(dataset.source, LabSource)
-    return dataset.source
+    """The source to read: of what the workflow writes itself, a tag table."""
+    source = dataset.source
+    if not isinstance(source, MadeSource):
+        assert isinstance(source, LabSource)
+        return source
+    table = TagSource(format="tags", table=f"{SYNTH}:{name}/tags.csv", audio=f"{SYNTH}:{name}/audio")
+    if isinstance(source, MixtureSource):
+        own = {"site_column": None, "fold_column": source.fold_column, "columns": source.columns}
+        return table.model_copy(update=own)
+    return table
 
 
 def _comparable(record: Record) -> Record:
