@@ -46,11 +46,20 @@ def test_models_differences_and_published_figures_are_apart(tables):
     row = tables["intervals"].query("model == 'weak' and metric == 'accuracy' and unit == 'clip'").iloc[0]
     assert weak[4] == f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
 
+    differences, parts = differences.split("### Differences in mAP on parts of the test clips\n")
     header, _, pair = cells(differences)
     assert header[:5] == ["first", "second", "folds", "runs", "groups"]
     assert pair[:5] == ["weak", "good", "1", "1 and 1", "20"]
     assert pair[header.index("mAP")].startswith("+")
     assert pair[header.index("Brier")].startswith("−")
+
+    seasons = [line for line in parts.splitlines() if line[:1] == "|" and "season: Dec-Feb" in line]
+    assert len(seasons) == 1
+    header, _, pair = cells(parts[parts.index(seasons[0]) :])[:3]
+    assert header == ["first", "second", "season: Dec-Feb", "season: Mar-May"]
+    row = tables["paired"].query("level == 'Mar-May' and metric == 'mAP_macro'").iloc[0]
+    told = f"{row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]".replace("-", "−")
+    assert pair == ["weak", "good", pair[2], told]
 
     assert cells(others)[2] == ["SVM \\| MFCC", "accuracy", "0.675", "Piczak 2015"]
     assert "SVM" not in models + differences

@@ -23,12 +23,39 @@ SAMPLE = Sample(["c1", "c2", "c3"], ["r1", "r1", "r2 at 海"], "recording", 5)
 def test_what_is_written_is_read(tmp_path):
     keys = [Key("AP", "蟬", "", "clip", "", ""), Key("F1_macro", "", "chosen", "clip", "season", "Dec-Feb")]
     figures = np.array([[0.5, 0.1, np.nan], [1, 1, 0.25]], dtype=np.float32)
-    write_drawn(Drawn(keys, figures, SAMPLE), tmp_path / "draws.npz")
+    levels = {"season": np.array(["Dec-Feb", "", "Dec-Feb"]), "棲地": np.array(["湖", "", "Dec-Feb"])}
+    write_drawn(Drawn(keys, figures, SAMPLE, levels), tmp_path / "draws.npz")
     found = read_drawn(tmp_path / "draws.npz")
     assert (found.keys, found.sample) == (keys, SAMPLE)
     np.testing.assert_array_equal(found.figures, figures)
     assert found.figures.dtype == np.float32
+    assert {name: each.tolist() for name, each in found.levels.items()} == {k: v.tolist() for k, v in levels.items()}
     assert read_sample(tmp_path / "draws.npz") == SAMPLE
+    write_drawn(Drawn(keys, figures, SAMPLE), tmp_path / "draws.npz")
+    assert read_drawn(tmp_path / "draws.npz").levels == {}
+
+
+def test_a_file_of_a_version_without_levels_is_read(tmp_path):
+    key = Key("AP", "蟬", "", "clip", "", "")
+    write_drawn(Drawn([key], np.zeros((1, 6), dtype=np.float32), SAMPLE), tmp_path / "draws.npz")
+    with np.load(tmp_path / "draws.npz") as file:
+        earlier = {name: file[name] for name in file if name not in ("slices", "level_names", "levels")}
+    np.savez(tmp_path / "draws.npz", **earlier)
+    found = read_drawn(tmp_path / "draws.npz")
+    assert (found.keys, found.sample, found.levels) == ([key], SAMPLE, {})
+
+
+def test_levels_make_the_file_hardly_larger(tmp_path):
+    """Two bytes a clip and slice, however long the names of levels are."""
+    ids = [f"clip-{i:05d}" for i in range(2000)]
+    sample = Sample(ids, ids, "recording", 100)
+    figures = np.zeros((300, 101), dtype=np.float32)
+    keys = [Key("AP", "", "", "clip", "", "")] * 300
+    sizes = []
+    for levels in ({}, {f"slice{i}": np.array(["a place with a long name", "b"] * 1000) for i in range(6)}):
+        write_drawn(Drawn(keys, figures, sample, levels), tmp_path / "draws.npz")
+        sizes.append((tmp_path / "draws.npz").stat().st_size)
+    assert sizes[1] - sizes[0] < 2 * 2000 * 6 + 2000
 
 
 def test_a_draw_depends_on_data_set_part_and_groups_alone():

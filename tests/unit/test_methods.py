@@ -114,6 +114,27 @@ def test_numbers_are_those_of_the_tables():
         assert told in text
 
 
+def test_a_recipe_is_told():
+    def changes(raw):
+        raw["models"]["scratch"]["train"] = {
+            "preset": "sslam-esc50",
+            "augment": {"batch_mixup": {"probability": 0.9, "alpha": 0.8}},
+            "epoch_clips": 1000,
+        }
+
+    text = methods("esc10", "scratch", changes).paragraph
+    for told in (
+        "The classifier was trained by cross-entropy with labels smoothed by 0.1 for 120 epochs in batches of 48 clips",
+        "at a learning rate of 5e-5, 0.65 times the rate of the layer above in each layer of the encoder (constant "
+        "where below 1e-6), linear warm-up over 10 % of the steps and then half a cosine down to 1e-6.",
+        "Each epoch took 1,000 of the training clips, drawn anew.",
+        "changed at random by circular shifts by any part of the clip, gains between 0.5 and 1.5, SpecAugment (Park et "
+        "al. 2019; masks of at most 40 % of the mel bins and 40 % of the frames, filled with the mean) and mixup "
+        "(Zhang et al. 2018; 90 % of the batches, each with itself in reverse, by one weight from Beta(0.8, 0.8)).",
+    ):
+        assert told in text
+
+
 def test_settings_are_those_of_the_configuration():
     def changes(raw):
         raw["models"]["scratch"]["train"] |= {
@@ -257,6 +278,7 @@ def pretrained(model, test_clips="clean"):
     rows.append(("esc10-soundscapes", "esc10-tiny", 0, 47, 60, 9999))  # for a test on another data set
     parts.append(("esc10-soundscapes", "esc10", 4.0, 9999, 99.0))
     made["pretraining"] = pd.DataFrame(rows, columns=["corpus", "ssl", "seed", "n_masked", "n_patches", "steps"])
+    made["pretraining"]["kept_by"] = "val_loss"
     made["corpora"] = pd.DataFrame(parts, columns=["corpus", "dataset", "weight", "n_train", "hours"])
     return write_methods(load(CONFIG), made, "esc10", model).paragraph
 
@@ -275,8 +297,92 @@ def test_the_whole_way_of_pretrained_weights_is_told():
         "without labels (5.44 h with the recordings held out to check it, 2 times, each without the test clips of a "
         "fold). It took 471–472 steps of 32 clips"
     )
+    assert text.count("Of its checks, that with the smallest loss on held-out recordings was kept.") == 2
     assert first < second < text.index("No test clip was among those that the starting weights were made from.")
     assert "9,999" not in text
+
+
+def sslam(second=None, **net) -> Methods:
+    """Of a model made in both stages, the second with settings that are given."""
+    raw = copy.deepcopy(CONFIG)
+    encoder = {"arch": "sslam", "size": "tiny", "patch": [16, 16], "n_frames": 512}
+    shared = {"frontend": "fbank128", "corpus": "soundscapes-ssl", "net": encoder}
+    train = {"epochs": 2, "batch_size": 12, "accumulate": 4}
+    raw["pretraining"]["first"] = {**shared, "train": {**train, "preset": "eat"}}
+    pretext = {"stage": 2, **(second or {})}
+    after = {"init": {"ssl": "first", "seed": 0}, "pretext": pretext, "train": {**train, "preset": "sslam"}}
+    raw["pretraining"]["second"] = {**shared, **after}
+    raw["models"]["scratch"] |= {"net": {**encoder, **net}, "init": {"ssl": "second", "seed": 0}}
+    made = tables("esc10", "scratch")
+    rows = [("soundscapes-ssl", ssl, 0, 205, 256, 1000, "round") for ssl in ("first", "second")]
+    columns = ["corpus", "ssl", "seed", "n_masked", "n_patches", "steps", "kept_by"]
+    made["pretraining"] = pd.DataFrame(rows, columns=columns)
+    parts = [("soundscapes-ssl", "synth", 1.0, 2850, 5.0)]
+    made["corpora"] = pd.DataFrame(parts, columns=["corpus", "dataset", "weight", "n_train", "hours"])
+    return write_methods(load(raw), made, "esc10", "scratch")
+
+
+def test_both_stages_of_sslam_are_told():
+    told = sslam()
+    text = told.paragraph
+    places = [
+        text.index(sentence)
+        for sentence in (
+            "The classifier, the transformer of EAT and SSLAM (Chen et al. 2024; Alex et al. 2025) of size tiny that "
+            "reads patches of 16 mel bins by 16 frames without overlap and classifies by its class token, had",
+            "The pre-training first began with random weights and learnt to predict what a teacher, a moving average "
+            "of the encoder that is shown whole clips, makes of the masked patches, and from the class token what it "
+            "makes of the clip (Chen et al. 2024; Baevski et al. 2023), 205 of 256 patches being masked, from 2,850 "
+            "clips of synth, without labels",
+            "Masks of visible blocks of 5 by 5 patches were drawn, 16 for each clip. The decay of the moving average "
+            "rose from 0.9998 to 0.99999 over 100,000 steps. Its targets were the outputs of the MLPs of all its "
+            "blocks, each normalised over the patches of a clip, averaged and layer-normalised. It took 1,000 steps of "
+            "48 clips, with AdamW (Loshchilov and Hutter 2019; betas 0.9 and 0.95, weight decay 0.05) at a learning "
+            "rate of 0.0005, linear warm-up over 13.3 % of the steps and then half a cosine down to zero; gradients "
+            "were clipped at a norm of 4. Of its checks, the last was kept.",
+            "The pre-training second went on from first and learnt to predict",
+            "and of mixtures also what it makes of each of the two (Alex et al. 2025), 205 of 256",
+            "drawn, 8 for each clip and its mixture.",
+            "averaged and layer-normalised (for the class token, of the last block alone).",
+            "but for two regions of about 23.4 % of the length each",
+            "No test clip was among those",
+            "at rates rising from 0 in the first to 0.1 in the last (stochastic depth, Huang et al. 2016).",
+        )
+    ]
+    assert places == sorted(places)
+    assert {"chen2024eat", "alex2025sslam", "baevski2023efficient", "huang2016deep"} < set(keys(told.bibtex))
+    assert "gong2022ssast" not in keys(told.bibtex)
+    assert "weighted as published" not in text
+
+
+def test_settings_of_sslam_are_those_of_the_configuration():
+    second = {"preset": "paper", "clones": 4, "masking": {"block": 3}, "weights": {"local_retention": 0.5}}
+    text = sslam({**second, "teacher": {"start": 0.999, "steps": 500}}, pooling="mean", drop_path=0).paragraph
+    for told in (
+        "classifies by their mean, had",
+        "blocks of 3 by 3 patches were drawn, 4 for each clip and its mixture. The decay of the moving average rose "
+        "from 0.999 to 0.99999 over 500 steps.",
+        "two regions of about 25 % of the length each",
+        "The objectives were weighted as published, but for local retention 0.5.",
+    ):
+        assert told in text
+    assert "stochastic depth" not in text
+
+
+def test_rates_of_sslam_fall_from_block_to_block_alone():
+    """SSAST's fall in its patch embedding too."""
+    net = {"arch": "sslam", "size": "tiny", "n_frames": 512}
+
+    def changes(raw):
+        raw["models"]["scratch"] |= {"net": net, "init": "scratch", "train": {"preset": "sslam-ks2"}}
+
+    text = methods("esc10", "scratch", changes).paragraph
+    assert (
+        "at a learning rate of 0.0002, 0.65 times this rate in the encoder's last block, 0.65 times that in the block "
+        "below and so on (constant where below 1e-6), this rate in its patch embedding, class token and first norm, "
+        "linear warm-up"
+    ) in text
+    assert "each layer of the encoder" not in text
 
 
 @pytest.mark.parametrize(
@@ -297,6 +403,32 @@ def test_a_checkpoint_is_named_without_its_folder():
     assert "Its encoder started from the weights in SSAST-Base-Patch-400.pth." in text
     assert "/home" not in text
     assert "The clips were divided into a training, a validation and a test part, balanced by class." in text
+
+
+def mixed(**source) -> str:
+    """The paragraph on a data set of mixtures."""
+
+    def changes(raw):
+        polyphony = merged_config(REPO / "config/config.yaml", REPO / "config/polyphony.yaml")
+        raw["datasets"] |= {name: polyphony["datasets"][name] for name in ("esc10-sources", "polyphony")}
+        raw["datasets"]["polyphony"]["source"] |= source
+        raw["models"]["scratch"]["train"]["loss"] = "bce"
+        raw["experiments"] = [{"dataset": "polyphony", "model": "scratch"}]
+
+    return methods("polyphony", "scratch", changes, folds=1).paragraph
+
+
+def test_how_soundscapes_were_mixed_is_told():
+    assert (
+        "Each was mixed from 1 to 5 clips of different classes, all from one of the pools of about 30 (training), 10 "
+        "(validation) and 5 (test) recordings into which the parts had been divided, so that recordings of the data "
+        "set, which are these pools, share no source; by its loudest half second, a source was up to 10 dB (uniformly) "
+        "below the loudest, and labelled with weight 1 down to 3 dB below it, else 0.6."
+    ) in mixed()
+    other = mixed(shares=[0, 1, 0, 2], level_range_db=6, main_within_db=1.5)
+    for told in ("from 2 to 4 clips", "up to 6 dB (uniformly)", "down to 1.5 dB below it"):
+        assert told in other
+    assert "mixed from 2 clips of" in mixed(shares=[0, 1])
 
 
 def test_only_what_was_used_is_cited():

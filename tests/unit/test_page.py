@@ -4,12 +4,14 @@ import re
 from dataclasses import replace
 from itertools import pairwise
 
+import pandas as pd
 import pytest
 
 from fake_report import NASTY, Project, write_project
 from pages import Page
 from tymbal.config import load
 from tymbal.evaluate.tables import read_table, write_table
+from tymbal.report import comparison
 from tymbal.report.catalog import FIGURES
 from tymbal.report.document import Page as Document
 from tymbal.report.document import PageFigure
@@ -97,7 +99,7 @@ def test_accuracy_only_where_clips_have_one_class(index):
 
 
 def test_unfinished_work_is_told(index, project, tmp_path):
-    assert "9 of 13 runs have results." in index.text
+    assert "10 of 14 runs have results." in index.text
     assert overview(index)["m1", "field"][1] == "4 of 8"
     assert overview(index)["m2", "esc"][1] == "1"
     copied = project.copy(tmp_path)
@@ -129,8 +131,9 @@ def test_the_overview_says_what_each_model_starts_from(index):
         "public": "SSAST-<1>.pth †",
         "ours": "tiny",
         "heard": "all transductive",
+        "mixes": "stage2",
     }
-    assert {"#pretraining--tiny", "#pretraining--all"} <= set(index.addresses)
+    assert {"#pretraining--tiny", "#pretraining--all", "#pretraining--stage2"} <= set(index.addresses)
     assert "†: not known whether these weights" in index.text
 
 
@@ -143,7 +146,7 @@ def test_the_split_says_what_scores_answer(index):
 
 
 def test_paired_differences_are_told_with_their_intervals(index, project):
-    paired = read_table(project.summary / "paired.csv").set_index(["model_a", "model_b", "metric"])
+    paired = read_table(project.summary / "paired.csv").query("slice == ''").set_index(["model_a", "model_b", "metric"])
     head, *rows = index.table("Paired differences on the same test clips")
     assert head == ["A", "B", "Folds", "mAP, B − A", "Accuracy, B − A", "ROC AUC, B − A"]
     (row,) = [row for row in rows if row[:2] == ["m2", "ours"]]
@@ -153,7 +156,7 @@ def test_paired_differences_are_told_with_their_intervals(index, project):
     compared = [pair for pair in paired.index.droplevel("metric").unique() if "m2-10" not in pair]
     assert len(rows) == len(compared)  # those of other shares of labels are left to the table
     assert "Models that train on different shares of the labels are compared in paired.csv" in index.text
-    assert sum("transductive" in cell for row in rows for cell in row) == 3
+    assert sum("transductive" in cell for row in rows for cell in row) == 4
     clear = [
         (pair, metric)
         for (*pair, metric), told in paired.iterrows()
@@ -161,7 +164,52 @@ def test_paired_differences_are_told_with_their_intervals(index, project):
         and metric in ("mAP_macro", "accuracy", "AUC_macro")
         and (told["low"] > 0 or told["high"] < 0)
     ]
-    assert index.source.count('class="better"') == len(clear) > 0
+    whole, _ = index.source.split("Parts of the test clips")
+    assert whole.count('class="better"') == len(clear) > 0
+
+
+def test_paired_differences_are_told_of_parts_of_the_clips(index, project, tmp_path):
+    paired = read_table(project.summary / "paired.csv").set_index(["slice", "level", "metric", "model_a", "model_b"])
+    head, *rows = index.table("mAP, B − A, by season")
+    assert head == ["A", "B", "Dec-Feb", "Mar-May"]
+    assert not any("m2-10" in row[:2] for row in rows)
+    (row,) = [row for row in rows if row[:2] == ["m2", "ours"]]
+    for level, cell in zip(head[2:], row[2:], strict=True):
+        found = paired.loc["season", level, "mAP_macro", "m2", "ours"]
+        assert cell == "{} ({} to {})".format(*(signed(found[name]) for name in ("difference", "low", "high")))
+    assert "mAP, B − A, by hour of the day" in index.captions
+    copied = project.copy(tmp_path)
+    table = paired.reset_index()
+    table.loc[(table["level"] == "Dec-Feb") & (table["model_b"] == "ours"), "n_folds"] = 0
+    better = (table["level"] == "Mar-May") & (table["metric"] == "mAP_macro") & (table["model_b"] == "ours")
+    table.loc[better, ["difference", "low", "high"]] = [0.123, 0.1, 0.2]
+    table.loc[table["slice"] == "signal_level", "n_folds"] = 0  # as for models with different front ends
+    table = pd.concat([table, *(table[table["slice"] == "hour"].assign(level=f"{h:02d}") for h in range(9))])
+    write_table(table, copied.summary / "paired.csv")
+    page = Page(copied.write_index())
+    (row,) = [row for row in page.table("mAP, B − A, by season") if row[:2] == ["m2", "ours"]]
+    assert row[2:] == ["–", "+0.123 (+0.100 to +0.200)"]
+    assert '<span class="better">+0.123</span>' in page.source
+    assert not {"mAP, B − A, by signal level", "mAP, B − A, by hour of the day"} & set(page.captions)
+
+
+def test_pairs_that_are_not_shown_are_counted_in_each_table(index, project, tmp_path, monkeypatch):
+    assert "more pairs are in" not in index.text
+    monkeypatch.setattr(comparison, "SHOWN", 1)
+    table = read_table(project.summary / "paired.csv")
+    others = (table["slice"] == "season") & ~((table["model_a"] == "m2") & (table["model_b"] == "ours"))
+    copied = project.copy(tmp_path)
+    write_table(table[~others], copied.summary / "paired.csv")
+    page = Page(copied.write_index())
+    of_all = len(index.table("Paired differences on the same test clips")) - 2
+    of_hours = len(index.table("mAP, B − A, by hour of the day")) - 2
+    assert of_all > 0 < of_hours
+    after = page.text.split("Paired differences on the same test clips")[1]
+    assert f"{of_all} more pairs are in paired.csv" in after.split("Parts of the test clips")[0]
+    of_slice = {text.split()[0]: text for text in after.split("mAP, B − A, by ")[1:]}
+    assert f"{of_hours} more pairs are in paired.csv" in of_slice["hour"]
+    assert len(page.table("mAP, B − A, by season")) == 2
+    assert "more pairs are in" not in of_slice["season"]
 
 
 def test_models_of_the_same_share_of_labels_are_compared(project, tmp_path):
@@ -210,10 +258,28 @@ def test_a_corpus_is_told_with_what_was_left_out(index):
 def test_pre_trainings_have_a_row_a_run_and_no_column_that_is_not_theirs(index, project):
     table = read_table(project.summary / "pretraining.csv").query("ssl == 'tiny'")
     runs = index.table("Runs")
-    assert runs[0][:7] == ["Test part left out", "Seed", "Best check", "Steps", "Told apart", "InfoNCE", "MSE"]
+    assert runs[0][:7] == ["Test part left out", "Seed", "Check kept", "Steps", "Told apart", "InfoNCE", "MSE"]
     for fold, row in enumerate(table.itertuples(), 1):
         losses = [f"{value:.3f}" for value in (row.val_accuracy, row.val_nce, row.val_mse)]
         assert [f"esc fold {fold}", "0", f"{row.best_check} of 30", "3,000", *losses] == runs[fold][:7]
+
+
+def test_what_a_teacher_made_is_told_beside_the_others(index):
+    """SSLAM's stages and SSAST's objectives, in one report."""
+    section = index.source.split('id="pretraining--stage2"')[1].split("</section>")[0]
+    assert "of mixtures also what it makes of each of the two; 48 of 62 patches are masked." in section
+    assert "at the check that was kept: the last." in section
+    assert "as the teacher moves" in section
+    tables = [rows for rows, caption in zip(index.tables, index.captions, strict=True) if caption == "Runs"]
+    heads = [rows[0][4:-4] for rows in tables]
+    assert heads[0] == ["Told apart", "InfoNCE", "MSE"]
+    assert ["Class token", "Patches", "Spread of predictions"] in heads
+    mixed = ["Class token, clips", "Patches, clips", "Class token, mixtures", "Patches, mixtures", "Retention"]
+    assert [*mixed, "Spread of predictions"] in heads
+    assert index.source.count("kept: that with the smallest loss on held-out recordings.") == 3  # of SSAST's
+    paragraph = next(text for text in index.source.split("<details>") if "<summary>mixes " in text)
+    assert "BibTeX" in paragraph
+    assert "alex2025sslam" in paragraph
 
 
 def test_figures_have_their_captions(index):

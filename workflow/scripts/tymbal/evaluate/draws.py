@@ -1,7 +1,7 @@
 """The drawn values of a run's figures on disk (`draws.npz`): intervals over several runs are made from these alone."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,11 +52,13 @@ class Drawn:
         keys: M.
         figures: [M, 1 + D] float32, the value first, NaN where undefined.
         sample: what was drawn from.
+        levels: slice -> level of each clip, [N], "" where not known.
     """
 
     keys: list[Key]
     figures: np.ndarray
     sample: Sample
+    levels: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def draw(groups: Sequence[str], n_draws: int, dataset: str, fold: int, part: str) -> Draws:
@@ -113,8 +115,10 @@ def check_samples(samples: Mapping[Run, Sample]) -> None:
 
 
 def write_drawn(drawn: Drawn, path: Path) -> None:
-    """Write `draws.npz`."""
+    """Write `draws.npz`; levels take two bytes a clip and slice."""
     sample = drawn.sample
+    levels = np.array(list(drawn.levels.values()), dtype=str).reshape(len(drawn.levels), len(sample.clip_ids))
+    names, codes = np.unique(levels, return_inverse=True)
     with atomic(path) as partial:
         np.savez(
             partial,
@@ -124,6 +128,9 @@ def write_drawn(drawn: Drawn, path: Path) -> None:
             groups=np.array(sample.groups, dtype=str),
             group=sample.group,
             n_draws=sample.n_draws,
+            slices=np.array(list(drawn.levels), dtype=str),
+            level_names=names,
+            levels=codes.reshape(levels.shape).astype(np.int16),
         )
 
 
@@ -134,10 +141,13 @@ def read_sample(path: Path) -> Sample:
 
 
 def read_drawn(path: Path) -> Drawn:
-    """Read `draws.npz`."""
+    """Read `draws.npz`; of an earlier version's, which has none, without levels."""
     with np.load(path) as file:
         keys = [Key(*key) for key in file["keys"].tolist()]
-        return Drawn(keys, file["values"], _sample(file))
+        levels = {}
+        if "levels" in file:
+            levels = dict(zip(file["slices"].tolist(), file["level_names"][file["levels"]], strict=True))
+        return Drawn(keys, file["values"], _sample(file), levels)
 
 
 def _sample(file: Mapping[str, np.ndarray]) -> Sample:

@@ -3,6 +3,7 @@
 Thresholds and calibration come as they were fitted on validation clips; nothing is chosen here.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,13 +86,14 @@ def score_test(
         draw(groups, evaluation.bootstrap.draws, run.dataset, run.fold, "test"),
         levels,
     )
-    write_results(rows, clips, groups, run, evaluation, made_from, outputs)
+    write_results(rows, clips, groups, levels, run, evaluation, made_from, outputs)
 
 
 def write_results(
     rows: list[MetricRow],
     clips: Predictions,
     groups: list[str],
+    levels: Mapping[str, np.ndarray],
     run: Run,
     evaluation: Evaluation,
     made_from: dict[str, str],
@@ -103,6 +105,7 @@ def write_results(
         rows: with their drawn values.
         clips: of the test part, N.
         groups: that of each clip, N names.
+        levels: slice -> level of each clip, [N].
         run: data set, model, fold and seed.
         evaluation: how the rows were made.
         made_from: digests of the files that they were made from.
@@ -114,7 +117,7 @@ def write_results(
     write_json(outputs.metrics, {**run._asdict(), "part": "test", **made, **counts, "rows": told})
     values = np.stack([row.drawn for row in rows]).astype(np.float32)
     sample = Sample(clips.clip_ids, groups, evaluation.bootstrap.group, evaluation.bootstrap.draws)
-    write_drawn(Drawn([_key(row) for row in rows], values, sample), outputs.draws)
+    write_drawn(Drawn([_key(row) for row in rows], values, sample, levels), outputs.draws)
 
 
 def _key(row: MetricRow) -> Key:

@@ -10,7 +10,7 @@ from tymbal.tables import read_csv, write_csv
 # Columns of any table that hold text.
 TEXT = ["dataset", "model", "part", "target_rule", "metric", "class", "note", "kind", "true_class", "predicted_class"]
 TEXT += ["device", "init", "measure", "clip_id", "train_clip_id", "what", "told", "file", "where", "reason"]
-TEXT += ["family", "start", "test_clips", "ssl", "corpus", "held_out", "objective", "size"]
+TEXT += ["family", "start", "test_clips", "ssl", "corpus", "held_out", "objective", "size", "kept_by"]
 TEXT += ["model_a", "model_b", "layer", "thresholds", "unit", "slice", "level", "stage", "class_a", "class_b", "source"]
 TEXT += ["root", "path", "recording", "site"]
 TEXT += ["started", "ended", "tymbal", "code", "commit", "torch", "python", "machine", "container", "slurm_job"]

@@ -130,14 +130,18 @@ FIGURES = {
         caption="On training clips (grey, mean since the check before) and on recordings of the corpus that are held "
         "out (blue), with the same masks at every check. Thin lines are single runs (a corpus and a seed each), thick "
         "lines their mean while all of them go on; a dot marks the check whose weights were kept. "
-        "The dashed line is chance, for a clip without padding.",
+        "A dashed line is chance, for a clip without padding. Losses of what a teacher makes of a clip can rise while "
+        "the encoder gets better, because the teacher moves, and its targets become richer; so the last check is kept. "
+        "The spread of predictions is their standard deviation over a clip's patches: 0 if all are predicted alike.",
         scope="pretraining",
     ),
     "reconstructions": FigureKind(
         title="What it makes of masked clips",
         caption="Clips of held-out recordings of the corpus, of the first run: log-mel spectrogram; what the encoder "
-        "is shown; and what it fills in. An encoder that only tells patches apart fills in nothing: in each place "
-        "stands the masked patch of the clip that it takes for the one hidden there.",
+        "is shown; and what it fills in. An encoder that does not reconstruct fills in nothing: in each place stands a "
+        "hidden patch of the same clip. Of one that tells patches apart, it is the patch that it takes for the one "
+        "hidden there; of one that predicts what a teacher makes of hidden patches, the patch of which the teacher "
+        "makes what is nearest to the prediction.",
         scope="pretraining",
     ),
 }

@@ -1,15 +1,19 @@
 """How the models of one data set compare: where each starts, paired differences, label curves, published numbers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 
-from tymbal.report.metric_names import ACCURACY, AUC, F1, MAP
+from tymbal.evaluate.slices import sorted_levels
+from tymbal.evaluate.tables import rows_of
+from tymbal.report.metric_names import ACCURACY, AUC, F1, MAP, SLICES
 from tymbal.report.numbers import ENOUGH_SEEDS, Estimates
 
 SHOWN = 30  # pairs of models; the others are counted
 COMPARED = (MAP, ACCURACY, AUC, F1)
 WIDTH = 3  # metrics side by side; the others are in the table
+MOST_LEVELS = 8  # of a slice side by side; slices with more are in the table
 
 
 def start_of(runs: pd.DataFrame) -> dict[str, Any]:
@@ -37,10 +41,11 @@ def paired_section(paired: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
     """
     percent = dict(zip(runs["model"], runs["label_percent"], strict=True))
     alike = paired[paired["model_a"].map(percent) == paired["model_b"].map(percent)]
-    keys = set(zip(alike["metric"], alike["thresholds"], strict=True))
+    whole = rows_of(alike, {"slice": ""})
+    keys = set(zip(whole["metric"], whole["thresholds"], strict=True))
     shown = [told for told in COMPARED if told.key in keys][:WIDTH]
     pairs = []
-    for (a, b), rows in alike[alike["n_folds"] > 0].groupby(["model_a", "model_b"], sort=False):
+    for (a, b), rows in whole[whole["n_folds"] > 0].groupby(["model_a", "model_b"], sort=False):
         records = {(row["metric"], row["thresholds"]): row for row in rows.to_dict("records")}
         values = [records[told.key] for told in shown]
         pairs.append(
@@ -49,12 +54,33 @@ def paired_section(paired: pd.DataFrame, runs: pd.DataFrame) -> dict[str, Any]:
     return {
         "metrics": shown,
         "pairs": pairs[:SHOWN],
-        "apart": alike.loc[alike["n_folds"] == 0, ["model_a", "model_b"]].drop_duplicates().to_numpy().tolist(),
+        "apart": whole.loc[whole["n_folds"] == 0, ["model_a", "model_b"]].drop_duplicates().to_numpy().tolist(),
         "label_percent": percent,
         "transductive": set(runs.loc[runs["test_clips"] == "transductive", "model"]),
         "more": max(len(pairs) - SHOWN, 0),
         "other_shares": len(alike) < len(paired),
+        "slices": [
+            {**each, "pairs": each["pairs"][:SHOWN], "more": max(len(each["pairs"]) - SHOWN, 0)}
+            for each in paired_slices(alike)
+        ],
     }
+
+
+def paired_slices(paired: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Differences in mAP between models on parts of the test clips: of each slice its levels, and a row a pair.
+
+    Args:
+        paired: rows of one data set. Slices of more than 8 levels are left out, and pairs that share no part.
+    """
+    rows = paired[(paired["slice"] != "") & (paired["metric"] == MAP.name)]
+    for name, mine in rows.groupby("slice", sort=False):
+        levels = sorted_levels(str(name), mine["level"])
+        pairs = []
+        for (a, b), of_pair in mine[mine["n_folds"] > 0].groupby(["model_a", "model_b"], sort=False):
+            records = {row["level"]: row for row in of_pair.to_dict("records")}
+            pairs.append({"a": a, "b": b, "values": [records.get(level) for level in levels]})
+        if pairs and len(levels) <= MOST_LEVELS:
+            yield {"name": name, "title": SLICES.get(str(name), name), "levels": levels, "pairs": pairs}
 
 
 def label_curves(runs: pd.DataFrame, intervals: pd.DataFrame) -> dict[str, Any]:

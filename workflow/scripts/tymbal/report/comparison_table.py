@@ -1,10 +1,12 @@
 """The models of each data set side by side, as text to read in a terminal or to paste: `comparison.md`."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
 from tymbal.evaluate.tables import rows_of
+from tymbal.report.comparison import paired_slices
 from tymbal.report.metric_names import ACCURACY, AUC, BRIER, F1, LWLRAP, MAP
 from tymbal.report.numbers import Estimate, decimals, signed, span
 
@@ -21,13 +23,18 @@ DIFFERENCES = """### Differences
 What the second model has more than the first, on the same clips and draws, in the folds in which both have runs: each
 model's mean over its own seeds in a fold, and over folds.
 """
+SLICES = """### Differences in mAP on parts of the test clips
+
+Likewise, of the clips of one column at a time, in the folds in which these are the same for both models. Other metrics
+and slices of more than eight levels are in `paired.csv`.
+"""
 NOTHING = "Nothing to compare: fewer than two models have results.\n"
 PUBLISHED = """### Published by others
 
 For orientation: not measured here, and neither ranked nor compared with the models above.
 """
 
-Cells = dict[tuple[str, str], pd.Series]  # metric and thresholds -> row of a summary table
+Cells = dict[tuple[str, str], Mapping[Any, Any]]  # metric and thresholds -> row of a summary table
 Row = tuple[list[str], Cells]
 
 
@@ -42,7 +49,7 @@ def comparison(tables: Mapping[str, pd.DataFrame]) -> str:
         mine = {name: rows_of(table, {"dataset": dataset}) for name, table in tables.items()}
         sections += [f"## {dataset}\n", _models(mine["planned"], mine["intervals"], mine["metrics"])]
         if len(mine["paired"]):
-            sections += [DIFFERENCES, *_differences(mine["paired"])]
+            sections += [DIFFERENCES, *_differences(rows_of(mine["paired"], {"slice": ""})), *_slices(mine["paired"])]
         else:
             sections.append(NOTHING)
         if len(mine["published"]):
@@ -79,22 +86,39 @@ def _differences(paired: pd.DataFrame) -> list[str]:
     return sections + ([f"Not compared, as they have no fold in common: {'; '.join(apart)}.\n"] if apart else [])
 
 
+def _slices(paired: pd.DataFrame) -> list[str]:
+    """A table a slice: a row a pair of models, a column a level."""
+    tables = []
+    for each in paired_slices(paired):
+        header = ["first", "second", *(f"{each['name']}: {level}" for level in each["levels"])]
+        rows = [[pair["a"], pair["b"], *(_difference(value) for value in pair["values"])] for pair in each["pairs"]]
+        tables.append(_table(header, rows))
+    return [SLICES, *tables] if tables else []
+
+
+def _difference(row: Mapping[str, Any] | None) -> str:
+    return "" if row is None or not row["n_folds"] else _cell(row, "difference", signed)
+
+
 def _cells(rows: pd.DataFrame) -> Cells:
-    return {(row["metric"], row["thresholds"]): row for _, row in rows.iterrows()}
+    return {(row["metric"], row["thresholds"]): row for row in rows.to_dict("records")}
 
 
 def _figures(names: Sequence[str], rows: Sequence[Row], value: str, told: Callable[[float | None], str]) -> str:
     """A table whose first columns are given, and whose others are the figures that any of the rows has."""
     shown = [metric for metric in SHOWN if any(metric.key in cells for _, cells in rows)]
 
-    def cell(row: pd.Series | None) -> str:
-        if row is None:
-            return ""
-        estimate = Estimate.of({"n_runs": 0, **row, "value": row[value]})  # pairs tell runs of each
-        return f"{told(estimate.value)} [{told(estimate.low)}, {told(estimate.high)}]"
-
-    filled = [first + [cell(cells.get(metric.key)) for metric in shown] for first, cells in rows]
+    filled = [
+        first + [_cell(cells[metric.key], value, told) if metric.key in cells else "" for metric in shown]
+        for first, cells in rows
+    ]
     return _table([*names, *(metric.title for metric in shown)], filled)
+
+
+def _cell(row: Mapping[Any, Any], value: str, told: Callable[[float | None], str]) -> str:
+    """A figure, in column `value` of its row, with its interval."""
+    estimate = Estimate.of({"n_runs": 0, **row, "value": row[value]})  # pairs tell runs of each
+    return f"{told(estimate.value)} [{told(estimate.low)}, {told(estimate.high)}]"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

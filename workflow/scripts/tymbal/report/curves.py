@@ -16,7 +16,21 @@ from tymbal.report.style import BLUE, INK, MUTED, ORANGE, SERIES, WIDTH
 
 RUN, PRETRAIN_RUN = ["fold", "seed"], ["corpus", "seed"]  # what tells runs apart in one figure
 HEADROOM = 1.05  # of an axis over what is drawn on it
-PRETEXT = {"nce": "InfoNCE", "accuracy": "Masked patches told apart", "mse": "Reconstruction, MSE"}
+PRETEXT = {
+    "nce": "InfoNCE",
+    "accuracy": "Masked patches told apart",
+    "mse": "Reconstruction, MSE",
+    "global": "Class token",
+    "local": "Hidden patches",
+    "global_unmixed": "Class token, clips",
+    "local_unmixed": "Hidden patches, clips",
+    "global_mixed": "Class token, mixtures",
+    "local_mixed": "Hidden patches, mixtures",
+    "local_retention": "Source retention",
+    "global_retention": "Source retention, class token",
+    "prediction_std": "Spread of predictions",
+}
+MOST_PANELS = 4  # side by side
 TICKS = [0, 0.25, 0.5, 0.75, 1]
 ROOT_TICKS = [0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1]
 
@@ -42,14 +56,19 @@ def training_curves(curves: pd.DataFrame, figure: Figure, labels: Mapping[str, s
 def pretext_curves(
     checks: pd.DataFrame, pretraining: pd.DataFrame, figure: Figure, labels: Mapping[str, str]
 ) -> pd.DataFrame:
-    """Each part of the pretext task, with chance, and the learning rate by epoch, drawn as training curves are."""
+    """Each part of the pretext task, with chance where it is known, and the learning rate by epoch."""
     n_masked = pretraining["n_masked"].iloc[0]
     chance = {"nce": math.log(n_masked), "accuracy": 1 / n_masked}  # of any answer alike
-    parts = {part: title for part, title in PRETEXT.items() if checks[f"val_{part}"].notna().any()}
+    parts = {part: title for part, title in PRETEXT.items() if checks.get(f"val_{part}", pd.Series()).notna().any()}
     columns = [f"{side}_{part}" for part in parts for side in ("train", "val")]
     drawn = _with_mean(checks, [*columns, "lr"], PRETRAIN_RUN, "check")
-    figure.set_size_inches(WIDTH, 2.8)
-    *panels, rate = figure.subplots(1, len(parts) + 1)
+    n_rows = math.ceil((len(parts) + 1) / MOST_PANELS)
+    n_columns = math.ceil((len(parts) + 1) / n_rows)
+    figure.set_size_inches(WIDTH, 2.8 if n_rows == 1 else 2.3 * n_rows)
+    grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+    *panels, rate = grid[: len(parts) + 1]
+    for axes in grid[len(parts) + 1 :]:
+        axes.remove()
     for axes, (part, title) in zip(panels, parts.items(), strict=True):
         _line_per_run(axes, drawn, f"train_{part}", MUTED, "training", PRETRAIN_RUN)
         _line_per_run(axes, drawn, f"val_{part}", BLUE, "held out", PRETRAIN_RUN)

@@ -11,7 +11,17 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tymbal.config import Config, Evaluation
-from tymbal.config.data import Dataset, GivenParts, Holdout, KFold, OfficialFolds, Split, TagSource, Windows
+from tymbal.config.data import (
+    Dataset,
+    GivenParts,
+    Holdout,
+    KFold,
+    MixtureSource,
+    OfficialFolds,
+    Split,
+    TagSource,
+    Windows,
+)
 from tymbal.config.models import Frontend
 from tymbal.evaluate.tables import rows_of
 from tymbal.evaluate.targets import MEANING
@@ -20,7 +30,8 @@ from tymbal.fbank import ENERGY_FLOOR, PREEMPHASIS, FeatureState, n_frames
 from tymbal.folds import ALL
 from tymbal.questions import least
 from tymbal.report.citations import OURSELVES, Citations
-from tymbal.report.methods_model import network, start, training
+from tymbal.report.methods_model import network, training
+from tymbal.report.methods_start import start
 from tymbal.report.numbers import duration, span
 from tymbal.report.words import count, listed, number, share
 
@@ -96,6 +107,8 @@ def _data(dataset: str, settings: Dataset, ingest: pd.DataFrame, n_classes: int,
             kind = f" (in the form of ESC, {citations.cite('ESC')})"
         case "synth":
             kind = " (synthetic)"
+        case "mixtures":
+            kind = f" (soundscapes mixed from clips of {settings.source.dataset})"
         case _:
             kind = ""
     places = f" at {count(told['sites'], 'site')}" if told["sites"] else ""
@@ -104,6 +117,8 @@ def _data(dataset: str, settings: Dataset, ingest: pd.DataFrame, n_classes: int,
         f"The data set {dataset}{kind} has {count(told['n_clips'], 'clip')} ({told['hours']:,.2f} h) of "
         f"{count(told['recordings'], 'recording')}{places}, labelled with {_classes(n_classes)}, {several} in a clip."
     )
+    if isinstance(settings.source, MixtureSource):
+        yield _mixed(settings.source)
     if isinstance(settings.source, TagSource):
         main, sub = settings.source.main_weight, settings.source.sub_weight
         yield f"A main tag is a label of weight {number(main)}, a sub tag one of {number(sub)}."
@@ -114,6 +129,20 @@ def _data(dataset: str, settings: Dataset, ingest: pd.DataFrame, n_classes: int,
     if told["n_quarantined"]:
         reasons = rows_of(ingest, {"kind": "quarantined"})["what"]
         yield f"Beforehand {count(told['n_quarantined'], 'file')} had been left out ({listed(reasons)})."
+
+
+def _mixed(source: MixtureSource) -> str:
+    fewest, most = next(n for n, share in enumerate(source.shares, start=1) if share), len(source.shares)
+    clips = count(most, "clip") if fewest == most else f"{fewest} to {most} clips"
+    names = {"train": "training", "val": "validation", "test": "test"}
+    pools = listed(f"{source.parts[part].pool} ({name})" for part, name in names.items() if part in source.parts)
+    main, sub = (number(TagSource.model_fields[key].default) for key in ("main_weight", "sub_weight"))
+    return (
+        f"Each was mixed from {clips} of different classes, all from one of the pools of about {pools} recordings into "
+        "which the parts had been divided, so that recordings of the data set, which are these pools, share no source; "
+        f"by its loudest half second, a source was up to {number(source.level_range_db)} dB (uniformly) below the "
+        f"loudest, and labelled with weight {main} down to {number(source.main_within_db)} dB below it, else {sub}."
+    )
 
 
 def _cut(windows: Windows) -> str:

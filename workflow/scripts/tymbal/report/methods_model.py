@@ -1,27 +1,25 @@
-"""How a model was made, in sentences for a paper: network, starting weights, training, and the epoch that was kept."""
+"""How a model was made, in sentences for a paper: network, training, and the epoch that was kept."""
 
 from collections.abc import Iterator
 
 import pandas as pd
 
-from tymbal.config import Config
 from tymbal.config.models import (
     Augment,
+    Cnn,
     CosineSchedule,
     Model,
     Net,
     Optimizer,
     PlateauSchedule,
     Ssast,
-    Ssl,
+    Sslam,
     StepSchedule,
 )
 from tymbal.fbank import FRAME_SHIFT_MS
 from tymbal.report.citations import Citations
 from tymbal.report.numbers import span
-from tymbal.report.pretrainings import OBJECTIVES
 from tymbal.report.words import count, listed, number
-from tymbal.runs import HeldOut, PretrainRun, start_before
 
 LOSSES = {"bce": "binary cross-entropy", "ce": "cross-entropy"}
 SELECTED = {
@@ -30,6 +28,7 @@ SELECTED = {
     "accuracy": "the highest accuracy",
     "loss": "the lowest loss",
 }
+POOLING = {"mean": "their mean", "cls": "its class token", "linear-softmax": "their linear softmax"}
 
 
 def network(settings: Model, clip_frames: int | None, runs: pd.DataFrame, citations: Citations) -> Iterator[str]:
@@ -56,41 +55,6 @@ def network(settings: Model, clip_frames: int | None, runs: pd.DataFrame, citati
     yield f"It took {_seconds(n_frames)} at a time: {fitted}."
 
 
-def start(
-    config: Config,
-    settings: Model,
-    runs: pd.DataFrame,
-    pretraining: pd.DataFrame,
-    corpora: pd.DataFrame,
-    citations: Citations,
-) -> Iterator[str]:
-    """The starting weights, how they were made as far as this workflow made them, and what they had heard.
-
-    Args:
-        config: all settings.
-        settings: of the model.
-        runs: its rows of the summary table.
-        pretraining: summary table.
-        corpora: likewise.
-        citations: to which works that are named are added.
-    """
-    if settings.init == "scratch":
-        yield "Its weights were first drawn at random."
-        return
-    if isinstance(settings.init, Ssl):
-        tests = [HeldOut(dataset, fold) for dataset, fold in zip(runs["dataset"], runs["fold"], strict=True)]
-        yield from _pretrained(config, settings.init, tests, pretraining, corpora, citations)
-    else:
-        yield f"Its encoder started from the weights in {settings.init.split('/')[-1]}."
-    heard = runs["test_clips"]
-    if (heard == "transductive").any():
-        yield "Test clips, without their labels, were among those that the starting weights were made from."
-    elif (heard == "unknown").any():
-        yield "It is not known whether the starting weights were made from test clips, too."
-    else:
-        yield "No test clip was among those that the starting weights were made from."
-
-
 def training(settings: Model, runs: pd.DataFrame, citations: Citations) -> Iterator[str]:
     """Loss, optimiser, augmentation, and the choice of the epoch.
 
@@ -106,19 +70,27 @@ def training(settings: Model, runs: pd.DataFrame, citations: Citations) -> Itera
             f", {number(train.optimizer.head_lr)} times this rate in the classification head"
             if train.optimizer.head_lr != 1
             else "",
-            f", {number(train.optimizer.layer_decay)} times the rate of the layer above in each layer of the encoder"
+            _decayed(settings.net, train.optimizer.layer_decay, train.schedule)
             if train.optimizer.layer_decay != 1
             else "",
         ]
     )
+    smoothed = f" with labels smoothed by {number(train.label_smoothing)}" if train.label_smoothing else ""
     yield (
-        f"{what} trained by {LOSSES[train.loss]} for {'at most ' if train.early_stopping else ''}"
+        f"{what} trained by {LOSSES[train.loss]}{smoothed} for {'at most ' if train.early_stopping else ''}"
         f"{count(train.epochs, 'epoch')} in batches of {train.batch_size * train.accumulate} clips, with "
-        f"{_optimiser(train.optimizer, citations)}{rates}, {_schedule(train.schedule)}{_clipped(train.clip_norm)}."
+        f"{optimiser(train.optimizer, citations)}{rates}, {schedule(train.schedule)}{clipped(train.clip_norm)}."
     )
     if train.label_percent < 100:
         yield (
             f"Of the training clips {train.label_percent} % were used ({span(runs['n_train'])}), taken in whole groups."
+        )
+    if train.epoch_clips:
+        yield f"Each epoch took {train.epoch_clips:,} of the training clips, drawn anew."
+    if isinstance(settings.net, Sslam) and settings.net.drop_path and not train.freeze_encoder:
+        yield (
+            f"Branches of its blocks were left out at random, at rates rising from 0 in the first to "
+            f"{number(settings.net.drop_path)} in the last (stochastic depth, {citations.cite('stochastic depth')})."
         )
     if train.sampling == "balanced":
         yield "Training clips of rare classes were drawn more often."
@@ -136,58 +108,27 @@ def training(settings: Model, runs: pd.DataFrame, citations: Citations) -> Itera
 
 
 def _architecture(net: Net, citations: Citations) -> str:
-    if not isinstance(net, Ssast):
-        return f"a convolutional network ({citations.cite('SB-CNN')})"
-    stride = "without overlap" if net.patch == net.stride else f"every {net.stride[0]} bins and {net.stride[1]} frames"
-    pooling = {"mean": "their mean", "cls": "its class token"}[net.pooling]
+    match net:
+        case Ssast():
+            every = f"every {net.stride[0]} bins and {net.stride[1]} frames"
+            stride = "without overlap" if net.patch == net.stride else every
+            name = f"a self-supervised audio spectrogram transformer (SSAST, {citations.cite('SSAST')})"
+        case Sslam():
+            stride = "without overlap"
+            name = f"the transformer of EAT and SSLAM ({citations.cite('EAT', 'SSLAM')})"
+        case Cnn():
+            return f"a convolutional network ({citations.cite('SB-CNN')})"
+        case _:
+            return f"a network of kind {net.arch}"
+    bins, frames = net.patch
     return (
-        f"a self-supervised audio spectrogram transformer (SSAST, {citations.cite('SSAST')}) of size {net.size} that "
-        f"reads patches of {net.patch[0]} mel bins by {net.patch[1]} frames {stride} and classifies by {pooling}"
+        f"{name} of size {net.size} that reads patches of {bins} mel bins by {frames} frames {stride} and classifies "
+        f"by {POOLING[net.pooling]}"
     )
 
 
-def _pretrained(
-    config: Config,
-    init: Ssl,
-    tests: list[HeldOut],
-    pretraining: pd.DataFrame,
-    corpora: pd.DataFrame,
-    citations: Citations,
-) -> Iterator[str]:
-    """A pre-training, after those that it started from."""
-    settings = config.pretraining[init.ssl]
-    if isinstance(settings.init, Ssl):
-        yield from _pretrained(config, settings.init, tests, pretraining, corpora, citations)
-        origin = f"went on from {settings.init.ssl}"
-    elif settings.init == "scratch":
-        origin = "began with random weights"
-    else:
-        origin = f"began with the weights in {settings.init.split('/')[-1]}"
-    planned = {start_before(config, init, test) for test in tests}
-    keys = zip(pretraining["corpus"], pretraining["ssl"], pretraining["seed"], strict=True)
-    mine = pretraining[[PretrainRun(*key) in planned for key in keys]]
-    parts = corpora[corpora["corpus"].isin(mine["corpus"])]
-    heard = [
-        f"{span(rows['n_train'])} clips of {name}"
-        + (f" (each taken {number(rows['weight'].iloc[0])} times an epoch)" if rows["weight"].iloc[0] != 1 else "")
-        for name, rows in parts.groupby("dataset", sort=False)
-    ]
-    hours = parts.groupby("corpus")["hours"].sum()
-    several = f", {len(mine)} times, each without the test clips of a fold" if len(mine) > 1 else ""
-    masked, patches = int(mine["n_masked"].iloc[0]), int(mine["n_patches"].iloc[0])
-    yield (
-        f"The pre-training {init.ssl} {origin} and learnt to {OBJECTIVES[settings.pretext.objective]} "
-        f"({citations.cite('SSAST')}), {masked} of {patches} patches being masked, from {listed(heard)}, without "
-        f"labels ({span(hours, '{:,.2f}')} h with the recordings held out to check it{several})."
-    )
-    train = settings.train
-    yield (
-        f"It took {span(mine['steps'])} steps of {train.batch_size * train.accumulate} clips, with "
-        f"{_optimiser(train.optimizer, citations)}, {_schedule(train.schedule)}{_clipped(train.clip_norm)}."
-    )
-
-
-def _optimiser(settings: Optimizer, citations: Citations) -> str:
+def optimiser(settings: Optimizer, citations: Citations) -> str:
+    """The optimiser and its rate."""
     name = {"adam": "Adam", "adamw": "AdamW"}[settings.name]
     betas = listed(map(number, settings.betas))
     return (
@@ -196,11 +137,14 @@ def _optimiser(settings: Optimizer, citations: Citations) -> str:
     )
 
 
-def _schedule(settings: StepSchedule | CosineSchedule | PlateauSchedule) -> str:
-    warm = f"linear warm-up over {count(settings.warmup_steps, 'step')} and then " if settings.warmup_steps else ""
+def schedule(settings: StepSchedule | CosineSchedule | PlateauSchedule) -> str:
+    """How the rate changes over a training."""
+    over = settings.warmup_steps
+    steps = count(over, "step") if isinstance(over, int) else f"{number(round(100 * over, 1))} % of the steps"
+    warm = f"linear warm-up over {steps} and then " if over else ""
     match settings:
         case CosineSchedule():
-            form = "half a cosine down to zero"
+            form = f"half a cosine down to {number(settings.min_lr) if settings.min_lr else 'zero'}"
         case StepSchedule():
             again = "every epoch" if settings.every == 1 else f"every {settings.every} epochs"
             form = f"times {number(settings.gamma)} after epoch {settings.start} and again {again}"
@@ -209,17 +153,44 @@ def _schedule(settings: StepSchedule | CosineSchedule | PlateauSchedule) -> str:
     return warm + form
 
 
-def _clipped(norm: float | None) -> str:
+def _decayed(net: Net, decay: float, settings: StepSchedule | CosineSchedule) -> str:
+    lowest = settings.min_lr if isinstance(settings, CosineSchedule) else 0
+    constant = f" (constant where below {number(lowest)})" if lowest else ""
+    if isinstance(net, Sslam):
+        return (
+            f", {number(decay)} times this rate in the encoder's last block, {number(decay)} times that in the block "
+            f"below and so on{constant}, this rate in its patch embedding, class token and first norm"
+        )
+    return f", {number(decay)} times the rate of the layer above in each layer of the encoder{constant}"
+
+
+def clipped(norm: float | None) -> str:
+    """To which norm gradients were clipped, if they were."""
     return "" if norm is None else f"; gradients were clipped at a norm of {number(norm)}"
 
 
 def _augmented(settings: Augment, citations: Citations) -> Iterator[str]:
+    if settings.clip_roll:
+        yield "circular shifts by any part of the clip"
+    if settings.gain:
+        yield "gains between 0.5 and 1.5"
     if settings.freq_mask or settings.time_mask:
         sizes = {"mel bin": settings.freq_mask, "frame": settings.time_mask}
-        masks = listed(count(size, what) for what, size in sizes.items() if size)
-        yield f"SpecAugment ({citations.cite('SpecAugment')}; masks of at most {masks})"
+        masks = listed(
+            f"{number(100 * size)} % of the {what}s" if size < 1 else count(size, what)
+            for what, size in sizes.items()
+            if size
+        )
+        by = ", filled with the mean" if settings.mask_fill == "mean" else ""
+        yield f"SpecAugment ({citations.cite('SpecAugment')}; masks of at most {masks}{by})"
     if settings.mixup:
         yield f"mixup ({citations.cite('mixup')}; {settings.mixup:.0%} of the clips)".replace("%", " %")
+    if settings.batch_mixup:
+        share, alpha = f"{settings.batch_mixup.probability:.0%}".replace("%", " %"), number(settings.batch_mixup.alpha)
+        yield (
+            f"mixup ({citations.cite('mixup')}; {share} of the batches, each with itself in reverse, by one weight "
+            f"from Beta({alpha}, {alpha}))"
+        )
     if settings.noise:
         yield "noise"
     if settings.roll:

@@ -1,4 +1,4 @@
-"""Metrics over classes, as pages, figures and comparisons call them."""
+"""Metrics over classes and parts of the test clips, as pages, figures and comparisons call them."""
 
 from typing import NamedTuple
 
@@ -27,3 +27,14 @@ F1_MICRO = Metric("F1, micro", "F1_micro", "chosen")
 ACCURACY = Metric("Accuracy", "accuracy")
 BALANCED_ACCURACY = Metric("Balanced accuracy", "balanced_accuracy")
 BRIER = Metric("Brier", "Brier_calibrated")
+
+# Slice -> its title; those by a column of the manifest that is not named here are called as it is.
+SLICES = {
+    "polyphony": "Classes in the clip",
+    "n_sources": "Sources in the clip",
+    "site": "Site",
+    "hour": "Hour of the day",
+    "season": "Season",
+    "signal_level": "Signal level",
+    "known_site": "Site known from training",
+}

@@ -13,10 +13,29 @@ OBJECTIVES = {
     "joint": "tell the masked patches of a clip apart (InfoNCE) and reconstruct them (MSE)",
     "discriminative": "tell the masked patches of a clip apart (InfoNCE)",
     "generative": "reconstruct the masked patches (MSE)",
+    "stage1": "predict what a teacher, a moving average of the encoder that is shown whole clips, makes of the masked "
+    "patches, and from the class token what it makes of the clip",
+    "stage2": "predict what a teacher, a moving average of the encoder that is shown whole clips, makes of the masked "
+    "patches, and from the class token what it makes of the clip, both of clips and of partial mixtures of two clips, "
+    "and of mixtures also what it makes of each of the two",
 }
+KEPT = {"val_loss": "that with the smallest loss on held-out recordings", "round": "the last"}
 
 # Columns of the check that was kept.
-MEASURES = {"val_accuracy": "Told apart", "val_nce": "InfoNCE", "val_mse": "MSE"}
+MEASURES = {
+    "val_accuracy": "Told apart",
+    "val_nce": "InfoNCE",
+    "val_mse": "MSE",
+    "val_global": "Class token",
+    "val_local": "Patches",
+    "val_global_unmixed": "Class token, clips",
+    "val_local_unmixed": "Patches, clips",
+    "val_global_mixed": "Class token, mixtures",
+    "val_local_mixed": "Patches, mixtures",
+    "val_local_retention": "Retention",
+    "val_global_retention": "Retention, class token",
+    "val_prediction_std": "Spread of predictions",
+}
 
 
 def pretraining_sections(pretraining: pd.DataFrame, corpora: pd.DataFrame, runs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -27,7 +46,7 @@ def pretraining_sections(pretraining: pd.DataFrame, corpora: pd.DataFrame, runs:
         corpora: likewise.
         runs: likewise.
     """
-    sections = []
+    sections, unknown = [], pd.Series()
     for ssl in pretraining["ssl"].unique():
         mine = rows_of(pretraining, {"ssl": ssl})
         parts = corpora[corpora["corpus"].isin(mine["corpus"])]
@@ -51,7 +70,8 @@ def pretraining_sections(pretraining: pd.DataFrame, corpora: pd.DataFrame, runs:
                 "parts": [_part(rows) for _, rows in parts.groupby("dataset", sort=False)],
                 "models": list(models.itertuples(index=False, name=None)),
                 "followers": sorted(rows_of(pretraining, {"init": "ssl", "start": ssl})["ssl"].unique()),
-                "measures": {title: column for column, title in MEASURES.items() if mine[column].notna().any()},
+                "measures": {title: name for name, title in MEASURES.items() if mine.get(name, unknown).notna().any()},
+                "kept": KEPT[mine["kept_by"].iloc[0]],
                 "runs": [{**run, "left_out": left_out[run["corpus"]]} for run in mine.to_dict("records")],
             }
         )

@@ -16,10 +16,11 @@ from tymbal.report.metric_names import (
     LWLRAP,
     MAP,
     MAP_MICRO,
+    SLICES,
     Metric,
 )
 from tymbal.report.numbers import Estimate, Estimates, span
-from tymbal.report.rows import SLICED, SLICES
+from tymbal.report.rows import SLICED
 
 # Told first, with what they mean; those that a task does not have are left out.
 HEADLINES = {

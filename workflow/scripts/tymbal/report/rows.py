@@ -13,20 +13,12 @@ from matplotlib.transforms import Transform
 
 from tymbal.evaluate.tables import rows_of
 from tymbal.folds import ALL
-from tymbal.report.metric_names import ACCURACY, AUC, F1, MAP
+from tymbal.report.metric_names import ACCURACY, AUC, F1, MAP, SLICES
 from tymbal.report.numbers import decimals, span
 from tymbal.report.style import BLUE, FAINT, INK, MUTED, ORANGE, WIDTH
 
 OF_CLIPS = {"unit": "clip", "thresholds": ""}  # rows of metrics that rank clips
 SLICED = (MAP, AUC, F1, ACCURACY)  # metrics that slices have
-SLICES = {
-    "polyphony": "Classes in the clip",
-    "site": "Site",
-    "hour": "Hour of the day",
-    "season": "Season",
-    "signal_level": "Signal level",
-    "known_site": "Site known from training",
-}
 MAX_LEVELS = 40  # of a slice in a figure
 
 DOT: dict[str, Any] = {"marker": "o", "color": BLUE, "markersize": 7, "markeredgecolor": "white", "linewidth": 0}
