@@ -22,7 +22,7 @@ from tymbal.models.card import ModelCard, save_model
 from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL
 from tymbal.models.classifier import is_head
 from tymbal.models.encoder_card import EncoderCard, save_encoder
-from tymbal.models.sources import load_start
+from tymbal.models.sources import ALLOWED, load_start
 from tymbal.models.sslam import SIZES, SSLAM, Size, sincos_positions
 from tymbal.models.sslam_start import FINETUNED, PRETRAINED
 from tymbal.pretrain.sslam import MaskedLatentModel
@@ -455,6 +455,17 @@ def with_numpy_names(path: Path, old: bytes, new: bytes) -> None:
                 assert old in data
                 data = data.replace(old, new)
             archive.writestr(name, data)
+
+
+def test_what_others_allow_in_this_process_is_not_called(tmp_path):
+    path = write(tmp_path / "a.pt", fairseq())
+    called = []
+    theirs = [(lambda *args, i=i: called.append(i), name) for i in range(20) for name in ALLOWED]
+    before = set(torch.serialization.get_safe_globals())
+    with torch.serialization.safe_globals(theirs):
+        load(path)
+        assert set(torch.serialization.get_safe_globals()) == before | set(theirs)
+    assert not called
 
 
 def test_numbers_of_older_numpy_are_read_over(tmp_path):

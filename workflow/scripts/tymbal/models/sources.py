@@ -1,7 +1,8 @@
 """Files that a training can start from, of any kind, and how their weights get into a model."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +118,22 @@ def _own(path: Path, card_path: Path) -> Source:
     )
 
 
+@contextmanager
+def _allowed_alone() -> Iterator[None]:
+    """Torch's list of what a file may call for is of the whole process: others may have put numpy's own there."""
+    before = torch.serialization.get_safe_globals()
+    torch.serialization.clear_safe_globals()
+    try:
+        with torch.serialization.safe_globals([(Unread, name) for name in ALLOWED]):
+            yield
+    finally:
+        torch.serialization.add_safe_globals(before)
+
+
 def _read_torch(path: Path) -> dict[str, Any]:
     """A file of tensors, numbers, texts, lists and mappings."""
     try:
-        with torch.serialization.safe_globals([(Unread, name) for name in ALLOWED]):
+        with _allowed_alone():
             content = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # of any type, as the bytes of a file that is not torch's can mean anything
         if refused := re.search(r"GLOBAL (\S+)", str(error)):
