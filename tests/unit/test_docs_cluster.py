@@ -100,17 +100,3 @@ def test_figures_told_are_those_of_the_code():
     gb = 4 * amounts.SIZES["base"].parameters / 1e9
     assert f"{gb:.2f} GB for a base model, six files" in WORDS
     assert f"{4 * gb:.1f} GB for a base model, until" in WORDS  # the last with two moments, and the best
-
-
-@pytest.mark.parametrize("page", [PAGE, REPO / "README.md", REPO / "containers" / "README.md"], ids=str)
-def test_links_lead_to_files_and_headings(page):
-    links = re.findall(r"\]\(([^)\s]*)\)", page.read_text(encoding="utf-8"))
-    assert links
-    for link in links:
-        name, _, anchor = link.partition("#")
-        target = (page.parent / name).resolve() if name else page
-        assert target.exists(), link
-        if anchor:
-            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), flags=re.M)
-            anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-            assert anchor in anchors, link

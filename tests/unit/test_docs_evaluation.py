@@ -124,16 +124,3 @@ def test_the_example_is_valid_and_a_learning_curve():
     plan = Plan(load(raw))
     assert plan.families == {"mine": "mine", "mine-10": "mine"}
     assert {run.seed for run in plan.runs} == {0, 1, 2}
-
-
-def test_links_lead_to_files_and_headings():
-    links = re.findall(r"\]\(([^)\s]*)\)", TEXT)
-    assert len(links) > 15
-    for link in links:
-        name, _, anchor = link.partition("#")
-        target = (PAGE.parent / name).resolve() if name else PAGE
-        assert target.exists(), link
-        headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), flags=re.M) if anchor else []
-        assert not anchor or anchor in {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}, (
-            link
-        )

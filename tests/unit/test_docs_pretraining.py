@@ -57,17 +57,6 @@ def test_examples_are_valid_and_planned():
     load(raw)
 
 
-def test_links_lead_to_headings():
-    files = {"": TEXT} | {
-        name: (REPO / "docs" / name).resolve().read_text(encoding="utf-8")
-        for name in set(re.findall(r"\]\(([^)#]*\.md)", TEXT))
-    }
-    for name, anchor in re.findall(r"\]\(([^)#]*)#([^)]+)\)", TEXT):
-        headings = re.findall(r"^#+ (.+)$", files[name], flags=re.M)
-        anchors = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
-        assert anchor in anchors, (name, anchor)
-
-
 def test_figures_told_are_those_of_the_settings():
     assert f"ln 400 = {math.log(400):.1f}" in TEXT
     assert PRESETS["ssast"]["optimizer"]["lr"] == 1e-4 and "rate 1e-4" in TEXT

@@ -11,6 +11,7 @@ from torch import Tensor
 from tymbal.config.models import Encoder as EncoderNet
 from tymbal.errors import InputError
 from tymbal.fbank import FeatureState
+from tymbal.files import sha256
 
 OWN_ENCODER = "own pre-trained encoder"
 OWN_MODEL = "own fine-tuned model"
@@ -62,6 +63,18 @@ class Source:
     def extras(self, prefixes: tuple[str, ...]) -> set[str]:
         """Keys in the file that start with one of these."""
         return {key for key in self.state if key.startswith(prefixes)}
+
+    def report(self, **taken: Any) -> LoadReport:
+        """What is told of this file, with what was taken from it and how."""
+        return LoadReport(
+            kind=self.kind,
+            path=str(self.path),
+            sha256=sha256(self.path),
+            n_mels=self.n_mels,
+            n_frames=self.n_frames,
+            corpus=self.corpus,
+            **taken,
+        )
 
     @property
     def dim(self) -> int:

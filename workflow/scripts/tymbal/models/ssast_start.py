@@ -10,7 +10,6 @@ from torch import Tensor
 from tymbal.config.models import Ssast, SsastEncoder
 from tymbal.errors import InputError
 from tymbal.fbank import FeatureState
-from tymbal.files import sha256
 from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL, LoadReport, SizeOf, Source, by, misfits, refuse
 from tymbal.models.classifier import is_head
 from tymbal.models.encoder import Encoder
@@ -110,18 +109,12 @@ def load(source: Source, model: Encoder, net: SsastEncoder, state: FeatureState)
             PUBLISHED_RATE,
             state.sample_rate,
         )
-    return LoadReport(
-        kind=source.kind,
-        path=str(source.path),
-        sha256=sha256(source.path),
-        n_mels=source.n_mels,
-        n_frames=source.n_frames,
+    return source.report(
         patch_kernel=f"kept, at stride {by(net.stride if isinstance(net, Ssast) else net.patch)}",
         positions_mel=describe_fit(old[0], new[0], "rows"),
         positions_time=describe_fit(old[1], new[1], "columns"),
         left_out=tuple(sorted(source.extras(EXTRAS[source.kind]) - weights.keys())),
         fresh=tuple(name for name in own if name not in weights),
-        corpus=source.corpus,
     )
 
 

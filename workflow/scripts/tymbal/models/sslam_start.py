@@ -14,7 +14,6 @@ from torch import Tensor
 from tymbal.config.models import SslamEncoder
 from tymbal.errors import InputError
 from tymbal.fbank import FeatureState
-from tymbal.files import sha256
 from tymbal.models.checkpoints import LoadReport, SizeOf, Source, by, misfits, refuse, unusable
 from tymbal.models.classifier import is_head
 from tymbal.models.encoder import Encoder
@@ -123,18 +122,12 @@ def load(source: Source, model: Encoder, net: SslamEncoder, state: FeatureState)
 
     of_parts = [f"{part}* ({len(keys)} tensors)" for part, keys in unused.items() if keys]
     told = {"decoder.": "decoder.*", "teacher.": "teacher.* (a copy of the student)"}
-    return LoadReport(
-        kind=source.kind,
-        path=str(source.path),
-        sha256=sha256(source.path),
-        n_mels=source.n_mels,
-        n_frames=source.n_frames,
+    return source.report(
         patch_kernel=f"kept, at stride {by(net.patch)}",
         positions_mel="computed",
         positions_time="computed",
         left_out=tuple(sorted([*of_parts, *heads, *positions.difference(*unused.values()), *source.beside])),
         fresh=(*filter(is_head, own), *(told[part] for part in absent if parts[part])),
-        corpus=source.corpus,
     )
 
 
