@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from tymbal.config.checks import CNN_MELS
 from tymbal.config.models import Cnn
 from tymbal.models.build import build
 from tymbal.models.classifier import Classifier, forward_flops
@@ -78,6 +77,6 @@ def test_mel_bins(n_mels):
 
 
 def test_the_fewest_mel_bins_are_those_the_configuration_allows():
-    network(n_mels=CNN_MELS)
+    network(n_mels=Cnn.least_mels)
     with pytest.raises(AssertionError, match="31 mel bins are too few"):
-        network(n_mels=CNN_MELS - 1)
+        network(n_mels=Cnn.least_mels - 1)

@@ -331,10 +331,10 @@ CNN = {"arch": "cnn", "n_frames": 592}
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        ("init", "a.pth", "models.ssast-tiny.init: found 'a.pth'; a cnn starts from scratch"),
-        ("init", {"ssl": "nights-tiny"}, "found {ssl: nights-tiny}; a cnn starts from scratch"),
-        ("train/freeze_encoder", True, "a cnn starts from scratch, so nothing is worth freezing"),
-        ("train/optimizer/layer_decay", 0.7, "layer_decay: without use, as a cnn has no layers"),
+        ("init", "a.pth", "models.ssast-tiny.init: found 'a.pth'; a network of arch 'cnn' starts from scratch"),
+        ("init", {"ssl": "nights-tiny"}, "found {ssl: nights-tiny}; a network of arch 'cnn' starts from scratch"),
+        ("train/freeze_encoder", True, "a network of arch 'cnn' starts from scratch, so nothing is worth freezing"),
+        ("train/optimizer/layer_decay", 0.7, "layer_decay: without use, as a network of arch 'cnn' has no layers"),
         ("net/size", "tiny", "models.ssast-tiny.net.size: unknown key"),
         ("net/arch", "rnn", "models.ssast-tiny.net"),
     ],
@@ -352,7 +352,9 @@ def test_mistakes_of_a_cnn(keys, value, message):
 def test_a_cnn_needs_mel_bins_for_its_layers():
     base = changed(NET, CNN, with_ssl())
     base["models"]["ssast-tiny"]["init"] = "scratch"
-    with pytest.raises(InputError, match="net: a cnn needs 32 mel bins or more, but the front end has 31"):
+    with pytest.raises(
+        InputError, match="net: a network of arch 'cnn' needs 32 mel bins or more, but the front end has 31"
+    ):
         load(changed("frontends/fbank128/n_mels", 31, base))
 
 

@@ -4,14 +4,19 @@ import copy
 import re
 from typing import get_args
 
+import numpy as np
+import soundfile
+import torch
 import yaml
 from snakemake.utils import update_config
 
 from helpers import REPO, merged_config
+from sslam_golden import original_name
 from tymbal.config import load
 from tymbal.config.models import Sslam
 from tymbal.config.presets import FINETUNING, Preset
 from tymbal.config.pretrain import CLONES, PRESETS, UNMIXED, BlockMasking, LatentPretext, Weights
+from tymbal.models.build import build
 from tymbal.models.sources import ALLOWED
 from tymbal.models.sslam_start import RELEASED_MELS, RELEASED_RATE
 from tymbal.plan import Plan
@@ -33,6 +38,22 @@ def test_examples_are_valid_and_planned():
     assert config.models["stage-2"].train.preset == "sslam-spass"
     update_config(raw, copy.deepcopy(second))
     assert load(raw).models["released"].padding == "original"
+
+
+def test_the_network_is_used_elsewhere_as_told(tmp_path, monkeypatch):
+    """The block as it stands, but for the size."""
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.S)
+    model = build(Sslam(arch="sslam", size="tiny"), 128, 1, torch.Generator())
+    state = {original_name(name): value for name, value in model.state_dict().items() if not name.startswith("head.")}
+    (tmp_path / "checkpoints").mkdir()
+    torch.save({"model": state}, tmp_path / "checkpoints" / "sslam.pt")
+    soundfile.write("clip.wav", np.random.default_rng(0).normal(0, 0.1, 80000), 16000)
+    names: dict = {}
+    exec(block.replace('"base"', '"tiny"'), names)
+    assert names["tokens"].shape == (1, 512, 192)
+    assert "[1, 512, 768]" in block
+    assert torch.equal(names["model"].cls_token, model.cls_token)
 
 
 def test_weights_told_are_the_default_ones():

@@ -98,6 +98,34 @@ def test_the_network_is_trained_scored_and_probed(library, tmp_path):
     }
 
 
+def test_what_the_network_cannot_do_is_told(library):
+    """It has no loader, and no layers whose rates could differ."""
+    found = run(
+        library,
+        """
+        import copy
+        import json
+        from helpers import REPO, merged_config
+        from tymbal.config import load
+        from tymbal.errors import InputError
+
+        raw = merged_config(REPO / "config" / "config.yaml")
+        model = raw["models"]["ssast-tiny"]
+        model["net"] = {"arch": "patch-mlp", "patch": [16, 16], "n_frames": 592}
+        try:
+            load(raw)
+        except InputError as error:
+            print(json.dumps(error.cases))
+        """,
+    )
+    of_arch = "a network of arch 'patch-mlp'"
+    assert found == [
+        "models.ssast-tiny.init: found 'resources/checkpoints/soundscapes-tiny.safetensors'; "
+        f"{of_arch} starts from scratch",
+        f"models.ssast-tiny.train.optimizer.layer_decay: without use, as {of_arch} has no layers to tell apart",
+    ]
+
+
 def test_an_encoder_of_the_page_tells_padding(library):
     found = run(
         library,

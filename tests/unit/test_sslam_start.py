@@ -295,7 +295,7 @@ def test_unusable_values_are_told_of_every_tensor_that_is_taken(tmp_path):
 def test_something_else_among_the_weights_is_refused(tmp_path):
     assert problems(write(tmp_path / "a.pt", fairseq() | {"num_updates": 7, 3: torch.ones(1)})) == [
         "'num_updates': of type int",
-        "3: of type Tensor",
+        "3: its name is no text",
     ]
 
 
@@ -443,6 +443,17 @@ def test_a_hostile_file_is_refused_and_nothing_of_it_is_run(tmp_path, place):
     with pytest.raises(InputError, match=r"the file holds more than tensors \(\w+\.open\).*refused"):
         load(path)
     assert not made.exists()
+
+
+@pytest.mark.parametrize("key", ["blocks.0.attn.qkv.weight", f"{IMAGE}extra_tokens"])
+def test_a_nested_tensor_is_refused(tmp_path, key):
+    state = fairseq() | {key: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])}
+    assert problems(write(tmp_path / "a.pt", state)) == [f"{key!r}: a nested tensor"]
+
+
+def test_a_teacher_whose_weights_have_no_names_is_refused(tmp_path):
+    state = fairseq() | {"_ema": {1: torch.zeros(2)}}
+    assert problems(write(tmp_path / "a.pt", state)) == ["1: its name is no text"]
 
 
 def with_numpy_names(path: Path, old: bytes, new: bytes) -> None:

@@ -30,7 +30,7 @@ from tymbal.validate.estimate import (
     training_bytes,
 )
 from tymbal.validate.findings import Finding
-from tymbal.validate.model import Limits, job_findings, start_findings, time_findings, trial_findings
+from tymbal.validate.model import Limits, job_findings, patch_findings, start_findings, time_findings, trial_findings
 from tymbal.validate.trial import Trial, kept_bytes, try_model, try_pretraining
 
 NET = {"arch": "ssast", "size": "tiny", "patch": [128, 16], "stride": [128, 16], "n_frames": 64}
@@ -94,6 +94,16 @@ def test_a_random_encoder_that_is_frozen_is_a_warning():
     assert warning.level == "warning" and "on top of a random encoder" in warning.title
     assert not start_findings("model a", model(train=TRAIN | {"freeze_encoder": True}, init={"ssl": "b"}))
     assert not start_findings("model a", model())
+
+
+def test_patches_that_leave_much_out_are_a_warning():
+    """At stride 10, as published, 2 of 128 mel bins and 8 of 1024 frames are not seen: that is told to nobody."""
+    published = NET | {"patch": [16, 16], "stride": [10, 10], "n_frames": 1024}
+    assert not patch_findings("model a", model(net=published), Frontend())
+    (warning,) = patch_findings("model a", model(net=NET | {"patch": [48, 32], "stride": [48, 32]}), Frontend())
+    assert warning.level == "warning"
+    assert warning.cases == ("32 of 128 mel bins (patches of 48, 48 apart)",)
+    assert not patch_findings("model a", model(net={"arch": "cnn"}), Frontend())
 
 
 def test_what_is_kept_grows_with_the_batch_alone(tried):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tymbal.config.data import GivenParts, Holdout
-from tymbal.config.models import Cnn, Encoder, Frontend, Net, Training
+from tymbal.config.models import Encoder, EncoderSettings, Frontend, Net, Training
 from tymbal.config.pretrain import LatentPretext, Pretraining
 from tymbal.plan import Plan
 from tymbal.roots import locate
@@ -170,7 +170,7 @@ def pretraining(plan: Plan, wildcards: Any, input: Any) -> Amount:
 def probing(plan: Plan, wildcards: Any, input: Any) -> Amount:
     """An encoder's forward pass over all clips of a data set; of each, its output after every layer is kept, twice."""
     whole, net = _forward(plan, wildcards, 1.0), plan.config.models[wildcards.model].net
-    assert not isinstance(net, Cnn)
+    assert isinstance(net, EncoderSettings)
     size = SIZES[net.size]
     return whole._replace(mb=whole.mb + 2 * 4 * whole.clips * (size.depth + 2) * size.dim / 1e6)
 
@@ -208,19 +208,19 @@ def _training_mb(net: Net | Encoder, kept: float, settings: Training) -> float:
 
 
 def _parameters(net: Net | Encoder) -> float:
-    return CNN_PARAMETERS if isinstance(net, Cnn) else SIZES[net.size].parameters
+    return SIZES[net.size].parameters if isinstance(net, EncoderSettings) else CNN_PARAMETERS
 
 
 def _tokens(net: Net | Encoder, frontend: Frontend) -> float:
-    if isinstance(net, Cnn):
+    if not isinstance(net, EncoderSettings):
         return net.n_frames
     height, width = getattr(net, "stride", net.patch)
     return ((frontend.n_mels - net.patch[0]) // height + 1) * ((net.n_frames - net.patch[1]) // width + 1)
 
 
 def _kept_bytes(net: Net | Encoder, frontend: Frontend) -> float:
-    """Activations of a clip in float32: 17 numbers a token, layer and dimension; of the CNN, 42 a value."""
-    if isinstance(net, Cnn):
+    """Activations of a clip in float32: 17 numbers a token, layer and dimension; of what is no encoder, 42 a value."""
+    if not isinstance(net, EncoderSettings):
         return 4 * 42 * net.n_frames * frontend.n_mels
     return _encoder_bytes(net, _tokens(net, frontend))
 

@@ -5,11 +5,10 @@ from string import Template
 
 from tymbal.config import Config, Experiment
 from tymbal.config.data import SLICES, MixtureSource, TagSource
-from tymbal.config.models import Cnn, CosineSchedule, Finetuning, Init, Model, Ssl, Sslam
+from tymbal.config.models import PRETRAINED, CosineSchedule, EncoderSettings, Finetuning, Init, Model, Ssl, Sslam
 from tymbal.config.pretrain import FEWEST_COLUMNS, FEWEST_PATCHES, PatchPretext, PretextTraining, Pretraining
 from tymbal.roots import DATA, SYNTH, split_root
 
-CNN_MELS = 32  # what its layers leave is then one row
 PARTS = ("train", "val", "test")
 
 
@@ -155,8 +154,9 @@ def _model(config: Config, name: str) -> Iterator[str]:
             yield f"{where}.train.augment.{axis}: {width} is wider than the spectrogram ({size})"
     yield from _recipe(f"{where}.train", settings.train)
     optimizer = settings.train.optimizer
-    if optimizer.layer_decay != 1 and (isinstance(settings.net, Cnn) or settings.train.freeze_encoder):
-        why = "the encoder is frozen" if settings.train.freeze_encoder else "a cnn has no layers to tell apart"
+    if optimizer.layer_decay != 1 and (not settings.net.layered or settings.train.freeze_encoder):
+        no_layers = f"a network of arch {settings.net.arch!r} has no layers to tell apart"
+        why = "the encoder is frozen" if settings.train.freeze_encoder else no_layers
         yield f"{where}.train.optimizer.layer_decay: without use, as {why}"
     # The value tells whether it was given: records, which are checked too, name every key.
     given = isinstance(settings.net, Sslam) and settings.net.drop_path != Sslam.model_fields["drop_path"].default
@@ -186,9 +186,12 @@ def _network(config: Config, where: str, settings: Model | Pretraining) -> Itera
     frontend, net = config.frontends.get(settings.frontend), settings.net
     if frontend is None:
         yield f"{where}.frontend: no front end {settings.frontend!r}; known: {sorted(config.frontends)}"
-    if isinstance(net, Cnn):
-        if frontend and frontend.n_mels < CNN_MELS:
-            yield f"{where}.net: a cnn needs {CNN_MELS} mel bins or more, but the front end has {frontend.n_mels}"
+    if frontend and frontend.n_mels < net.least_mels:
+        yield (
+            f"{where}.net: a network of arch {net.arch!r} needs {net.least_mels} mel bins or more, but the front end "
+            f"has {frontend.n_mels}"
+        )
+    if not isinstance(net, EncoderSettings):
         return
     if frontend and net.patch[0] > frontend.n_mels:
         yield f"{where}.net.patch: {net.patch[0]} mel bins high, but the front end has {frontend.n_mels}"
@@ -202,11 +205,13 @@ def _start(config: Config, where: str, settings: Model | Pretraining) -> Iterato
     if isinstance(init, str) and init != "scratch" and init in config.pretraining:
         yield f"{where}.init: text is a file's path; to start from the pre-training {init!r}, write {{ssl: {init}}}"
         return
-    if isinstance(settings.net, Cnn):
-        if init != "scratch":
-            yield f"{where}.init: found {_told(init)}; a cnn starts from scratch"
+    if not isinstance(settings.net, PRETRAINED) and init != "scratch":
+        yield f"{where}.init: found {_told(init)}; a network of arch {settings.net.arch!r} starts from scratch"
+        return
+    if not isinstance(settings.net, EncoderSettings):
         if isinstance(settings, Model) and settings.train.freeze_encoder:
-            yield f"{where}.train.freeze_encoder: a cnn starts from scratch, so nothing is worth freezing"
+            why = f"a network of arch {settings.net.arch!r} starts from scratch, so nothing is worth freezing"
+            yield f"{where}.train.freeze_encoder: {why}"
         return
     if not isinstance(init, Ssl):
         return

@@ -1,7 +1,7 @@
 """Settings of networks, of their training and of the models made of both."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -20,15 +20,25 @@ class Frontend(Settings):
 # --- networks ---------------------------------------------------------------------------------------------
 
 
-class EncoderSettings(Settings):
-    """What all encoders have that can be pre-trained: transformers over patches of the spectrogram."""
+class NetSettings(Settings):
+    """What all networks have."""
+
+    n_frames: Positive = 1024  # length the model sees; shorter clips are padded
+
+    least_mels: ClassVar[int] = 1  # mel bins that it cannot do without
+    layered: ClassVar[bool] = False  # its layers may learn at different rates: `Classifier.layers_above`
+
+
+class EncoderSettings(NetSettings):
+    """What all encoders have that can be probed: they make tokens of the spectrogram's patches."""
 
     patch: tuple[Positive, Positive] = (16, 16)  # mel bins, frames
-    n_frames: Positive = 1024  # length the model sees
 
 
 class SsastEncoder(EncoderSettings):
     """What pre-training decides of an Audio Spectrogram Transformer (SSAST: Gong et al., AAAI 2022)."""
+
+    layered: ClassVar[bool] = True
 
     arch: Literal["ssast"]
     size: Literal["tiny", "small", "base", "base-nokd"] = "tiny"  # base-nokd: one class token
@@ -44,6 +54,8 @@ class Ssast(SsastEncoder):
 class SslamEncoder(EncoderSettings):
     """What pre-training decides of the transformer of EAT (Chen et al., IJCAI 2024) and SSLAM (ICLR 2025)."""
 
+    layered: ClassVar[bool] = True
+
     arch: Literal["sslam"]
     size: Literal["tiny", "small", "base", "large"] = "base"
 
@@ -55,16 +67,18 @@ class Sslam(SslamEncoder):
     drop_path: Annotated[float, Field(ge=0, lt=1)] = 0.1  # of the last block in training; it rises linearly from 0
 
 
-class Cnn(Settings):
+class Cnn(NetSettings):
     """A small convolutional network on log-mel, to compare with (Salamon and Bello, IEEE SPL 2017)."""
 
     arch: Literal["cnn"]
-    n_frames: Positive = 1024  # shorter clips are padded
+
+    least_mels: ClassVar[int] = 32  # what its layers leave is then one row
 
 
 # One more network is its settings above, its name here, and a line in `models.build`: docs/extending.md.
 Encoder = Annotated[SsastEncoder | SslamEncoder, Field(discriminator="arch")]
 Net = Annotated[Ssast | Sslam | Cnn, Field(discriminator="arch")]
+PRETRAINED: tuple[type[EncoderSettings], ...] = get_args(get_args(Encoder)[0])  # all others start from scratch
 
 
 class Ssl(Settings):

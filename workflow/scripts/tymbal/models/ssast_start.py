@@ -40,7 +40,7 @@ def original(path: Path, content: dict[str, Any]) -> Source | None:
         path: of the file.
         content: what it holds.
     """
-    if not all(isinstance(value, Tensor) for value in content.values()):
+    if not all(isinstance(value, Tensor) and not value.is_nested for value in content.values()):
         return None
     parallel = all(key.startswith("module.") for key in content)
     state = {key.removeprefix("module.") if parallel else key: value for key, value in content.items()}

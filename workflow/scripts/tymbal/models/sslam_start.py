@@ -72,13 +72,15 @@ def original(path: Path, content: dict[str, Any]) -> Source | None:
     weights = content["model"] if isinstance(content.get("model"), dict) else content
     flat = dict(weights)
     if isinstance(flat.get("_ema"), dict):
-        flat |= {f"_ema.{key}": value for key, value in flat.pop("_ema").items()}
+        flat |= {f"_ema.{key}" if isinstance(key, str) else key: value for key, value in flat.pop("_ema").items()}
     for layout in LAYOUTS:
         if _key(layout, "cls_token") not in flat:
             continue
-        others = {k: v for k, v in flat.items() if not (isinstance(k, str) and isinstance(v, Tensor))}
+        others = {
+            k: v for k, v in flat.items() if not (isinstance(k, str) and isinstance(v, Tensor) and not v.is_nested)
+        }
         if others:
-            problems = [f"{key!r}: of type {type(value).__name__}" for key, value in others.items()]
+            problems = [f"{key!r}: {_told(value)}" for key, value in others.items()]
             remedy = "compare the file with its source's, and get it again"
             raise InputError.listing(f"starting weights {path}: not only tensors by name", problems, remedy)
         finetuned = any(key.removeprefix("model.").startswith("head.") for key in flat)
@@ -94,6 +96,13 @@ def original(path: Path, content: dict[str, Any]) -> Source | None:
         )
         return source if source.holds(RANKS) else None
     return None
+
+
+def _told(value: Any) -> str:
+    """What there is in place of a tensor that has a name."""
+    if isinstance(value, Tensor):
+        return "a nested tensor" if value.is_nested else "its name is no text"
+    return f"of type {type(value).__name__}"
 
 
 def load(source: Source, model: Encoder, net: SslamEncoder, state: FeatureState) -> LoadReport:

@@ -11,7 +11,7 @@ from tymbal.plan import Plan
 from tymbal.validate.data import DataSize, check_dataset
 from tymbal.validate.estimate import Workload
 from tymbal.validate.findings import Finding, Report
-from tymbal.validate.model import Limits, job_findings, start_findings, time_findings, trial_findings
+from tymbal.validate.model import Limits, job_findings, patch_findings, start_findings, time_findings, trial_findings
 from tymbal.validate.pretraining import check_pretraining
 from tymbal.validate.seeds import seed_findings
 from tymbal.validate.starts import heard_findings
@@ -54,6 +54,7 @@ def check(config: Config, limits: Mapping[str, Limits]) -> Report:
         if model not in told:  # once, although the number of classes may differ between data sets
             told.add(model)
             findings += start_findings(area, settings)
+            findings += patch_findings(area, settings, frontend)
             findings += (
                 trial_findings(area, settings, trial) if isinstance(trial, Trial) else [replace(trial, area=area)]
             )

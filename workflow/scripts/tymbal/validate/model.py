@@ -4,8 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tymbal.config.models import Model
+from tymbal.config.models import EncoderSettings, Frontend, Model
 from tymbal.config.pretrain import Pretraining
+from tymbal.train.data import LOSS_ALLOWED
 from tymbal.validate.estimate import (
     BACKWARD,
     CARDS_GB,
@@ -55,6 +56,27 @@ class Limits:
     def usable(self) -> list[float]:
         """Minutes of each attempt in which it trains."""
         return [limit - self.grace for limit in self.minutes]
+
+
+def patch_findings(area: str, settings: Model | Pretraining, frontend: Frontend) -> list[Finding]:
+    """Patches that leave much of the spectrogram out: an incomplete patch at its end is not seen."""
+    net = settings.net
+    if not isinstance(net, EncoderSettings):
+        return []
+    stride = getattr(net, "stride", net.patch)
+    cases = tuple(
+        f"{unseen} of {size} {what} (patches of {patch}, {step} apart)"
+        for what, size, patch, step in zip(
+            ("mel bins", "frames"), (frontend.n_mels, net.n_frames), net.patch, stride, strict=True
+        )
+        if (unseen := (size - patch) % step) > LOSS_ALLOWED * size
+    )
+    if not cases:
+        return []
+    remedy = "choose net.patch and net.n_frames so that patches fill the spectrogram, or nearly"
+    return [
+        Finding("warning", area, "patches do not reach the upper or the late end of the spectrogram", cases, remedy)
+    ]
 
 
 def trial_findings(area: str, settings: Model | Pretraining, trial: Trial) -> list[Finding]:

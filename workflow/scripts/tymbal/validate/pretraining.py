@@ -17,7 +17,7 @@ from tymbal.validate.corpus import CorpusSize, check_corpus
 from tymbal.validate.data import DataSize
 from tymbal.validate.estimate import Workload
 from tymbal.validate.findings import Finding
-from tymbal.validate.model import Limits, job_findings, time_findings, trial_findings
+from tymbal.validate.model import Limits, job_findings, patch_findings, time_findings, trial_findings
 from tymbal.validate.trial import Trial, try_pretraining
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ def _check_one(plan: Plan, ssl: str, corpora: Mapping[str, CorpusSize], limits: 
     left = {name: size.without_short(fewest) for name, size in corpora.items()}
     errors = [*_short_errors(area, fewest, left), *_epoch_errors(area, settings, left)]
     yield from errors
+    yield from patch_findings(area, settings, frontend)
     largest = max(left, key=lambda name: left[name].n_epoch, default=None)
     if largest is not None:
         yield from _length_findings(area, settings, fewest, corpora[largest])

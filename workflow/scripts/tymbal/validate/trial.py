@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
-from tymbal.config.models import Cnn, Frontend, Init, Model
 from tymbal.config.models import Encoder as EncoderNet
+from tymbal.config.models import EncoderSettings, Frontend, Init, Model
 from tymbal.config.pretrain import Pretraining
 from tymbal.fbank import FeatureState
 from tymbal.inference import mean_loss
@@ -71,7 +71,7 @@ def try_model(settings: Model, frontend: Frontend, n_classes: int) -> Trial:
     with _one_thread():
         torch.manual_seed(0)  # dropout draws from nowhere else
         model = build(settings.net, frontend.n_mels, n_classes, torch.Generator().manual_seed(0))
-        if isinstance(model, Encoder) and not isinstance(settings.net, Cnn):
+        if isinstance(model, Encoder) and isinstance(settings.net, EncoderSettings):
             _load(settings.init, model, settings.net, frontend)
         if settings.train.freeze_encoder:
             model.freeze_encoder()
