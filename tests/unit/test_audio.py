@@ -45,6 +45,20 @@ def test_resampling_does_not_fold_high_pitches_down(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_sound_is_the_same_in_blocks_of_any_size(tmp_path, suffix, monkeypatch):
+    """A tone after silence: the frames of an MP3 there build on many frames before them."""
+    path = tmp_path / f"tone.{suffix}"
+    soundfile.write(path, np.concatenate([np.zeros(54000), tone(1000, 44100, 0.3), np.zeros(60000)]), 44100)
+    whole = decode(path, 44100)
+    monkeypatch.setattr(audio, "BLOCK", 1000)
+    np.testing.assert_array_equal(decode(path, 44100), whole)
+    monkeypatch.setattr(audio, "MP3_BEFORE", 2**14)  # samples, so that there is something before
+    for start_s in (1.25, 1.3, 1.4):
+        start = round(44100 * start_s)
+        np.testing.assert_allclose(decode(path, 44100, start_s, 0.1), whole[start : start + 4410], atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
 def test_a_stretch_is_what_the_whole_file_has_there(tmp_path, suffix, monkeypatch):
     monkeypatch.setattr(audio, "BLOCK", 1000)  # so that stretches go over several blocks
     path = tmp_path / f"clip.{suffix}"

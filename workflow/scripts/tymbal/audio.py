@@ -15,6 +15,8 @@ BLOCK = 2**18  # values decoded at a time
 # libsndfile 1.2 finds places in OGG Vorbis inexactly: the first samples after a jump may be wrong, and all in the last
 # page. So the jump goes further back than a page can hold, and what comes before the place is decoded and left out.
 OGG_BEFORE = 2**20  # samples; a page has at most 255 packets of 4096
+# Frames of an MP3 build on bytes of those before them, at most 511, which a jump leaves out.
+MP3_BEFORE = 2**16
 
 
 class DamagedError(InputError):
@@ -25,6 +27,17 @@ class NotFiniteError(InputError):
     """Samples that are infinite or not numbers."""
 
 
+class _Sound(soundfile.SoundFile):
+    """An open file whose blocks are read one after another.
+
+    soundfile jumps after each block, to where it is. An MP3 decoder then lacks what the next frames build on, and the
+    block after it begins with wrong samples; files that cannot be jumped in, it leaves alone.
+    """
+
+    def seekable(self) -> bool:
+        return self.format != "MP3" and super().seekable()
+
+
 @contextmanager
 def opened(file: Path | int) -> Iterator[soundfile.SoundFile]:
     """Open an audio file, by path or as a descriptor that stays open; libsndfile knows the format by the content.
@@ -33,7 +46,7 @@ def opened(file: Path | int) -> Iterator[soundfile.SoundFile]:
         InputError: not there, or not audio that libsndfile reads.
     """
     try:
-        sound = soundfile.SoundFile(file, closefd=False)
+        sound = _Sound(file, closefd=False)
     except soundfile.LibsndfileError as error:
         if isinstance(file, Path) and not file.is_file():
             raise InputError("is not there") from error
@@ -121,8 +134,8 @@ def decode(
 
 
 def _jump(sound: soundfile.SoundFile, start: int) -> None:
-    place = max(0, start - OGG_BEFORE) if sound.format == "OGG" else start
-    if not sound.seekable():  # as GSM 6.10 and G.721
+    place = max(0, start - {"OGG": OGG_BEFORE, "MP3": MP3_BEFORE}.get(sound.format, 0))
+    if not sound.seekable() and sound.format != "MP3":  # as GSM 6.10 and G.721
         place = 0
     if place:
         sound.seek(place)
