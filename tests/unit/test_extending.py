@@ -103,7 +103,6 @@ def test_what_the_network_cannot_do_is_told(library):
     found = run(
         library,
         """
-        import copy
         import json
         from helpers import REPO, merged_config
         from tymbal.config import load
