@@ -8,7 +8,7 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster venv lint bench figures clean lock
+.PHONY: help demo test test-cluster venv lint bench figures pictures clean lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -31,11 +31,14 @@ $(VENV)/complete: envs/all.txt
 	  f"Python 3.11 or newer is needed, found {v[0]}.{v[1]}. Name another one: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --progress-bar off --require-hashes -r envs/all.txt
+	@# For `python -m tymbal`, and for nothing else: scripts find the package beside them.
+	@echo "import sys; sys.orig_argv[1:3] == ['-m', 'tymbal'] and sys.path.extend(['workflow/scripts', '$(CURDIR)/workflow/scripts'])" \
+	  > $$(echo $(VENV)/lib/python3.*/site-packages)/tymbal.pth
 	@touch $@
 
 lint: venv  ## formats, lints and types of everything
-	ruff check workflow tests
-	ruff format --check workflow tests
+	ruff check workflow tests docs/pictures
+	ruff format --check workflow tests docs/pictures
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 	mypy
@@ -49,12 +52,19 @@ figures: venv  ## redraw figures and pages from results/summary (CONFIG=file for
 	  --allowed-rules figures pages plot_model_figure plot_dataset_figure plot_pretraining_figure \
 	  write_report write_model_report
 
+SEASON := results/predictions/synthetic-season/soundscapes-ssast-tiny-fold1-seed0
+pictures: venv  ## redraw the pictures of docs/predict.md: what the model of `make demo` hears in synthesised recordings
+	PYTHONPATH=workflow/scripts python docs/pictures/season.py record resources/synthetic-season
+	snakemake --profile local predict --config recordings=resources/synthetic-season model=results/soundscapes/ssast-tiny/fold1/seed0
+	PYTHONPATH=workflow/scripts python docs/pictures/season.py draw $(SEASON)
+
 clean:  ## remove logs, caches, the demo and the report; other data sets' features, models and predictions stay
 	rm -rf logs benchmarks .snakemake/log .snakemake/scripts .pytest_cache .mypy_cache .ruff_cache
 	rm -rf resources/soundscapes results/soundscapes results/summary results/figures results/report results/validate results/bench
+	rm -rf resources/synthetic-season results/predictions/synthetic-season
 	find workflow tests -name __pycache__ -prune -exec rm -rf {} +
 
 lock:  ## pin envs/*.txt again from envs/*.in (needs uv)
-	cd envs && for name in all launcher science; do uv pip compile --quiet --universal --python-version 3.11 \
+	cd envs && for name in all launcher science export; do uv pip compile --quiet --universal --python-version 3.11 \
 	  --fork-strategy fewest --generate-hashes --no-header --no-annotate -o $$name.txt \
-	  $$(case $$name in all) echo launcher.in science.in dev.in;; *) echo -c all.txt $$name.in;; esac); done
+	  $$(case $$name in all) echo launcher.in science.in export.in dev.in;; *) echo -c all.txt $$name.in;; esac); done
