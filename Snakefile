@@ -26,6 +26,7 @@ include: "workflow/rules/probe.smk"
 include: "workflow/rules/audit.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/predict.smk"
 include: "workflow/rules/validate.smk"
 
 
@@ -50,6 +51,12 @@ onsuccess:
         )
     if "write_comparison" in rules_run:
         logger.info("Models compared: results/summary/comparison.md")
+    if "write_season_page" in rules_run:
+        logger.info(
+            f"Predicted. Page: {plan.season.folder}/index.html; tables beside it"
+        )
+    if "pick_label_next" in rules_run:
+        logger.info(f"Clips to label next: {plan.season.folder}/label_next/")
 
 
 onerror:

@@ -1,5 +1,6 @@
 """What several test modules need: the shared reference material, if it is there."""
 
+import ast
 import importlib
 import importlib.util
 import itertools
@@ -103,6 +104,17 @@ def _until_killed(work: Callable[..., Any], arguments: tuple[Any, ...], at: str,
 
     setattr(owner, name, counted)
     work(*arguments)
+
+
+def texts(source: Path) -> list[str]:
+    """String literals of a module as they are at run time; a dot-dot-dot where a value is filled in."""
+    found = []
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.JoinedStr):
+            found.append("".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found.append(node.value)
+    return found
 
 
 def write_store(folder: Path, clips: dict[str, np.ndarray], sample_rate: int = 16000, shard_clips: int = 1000) -> Path:

@@ -15,7 +15,7 @@ from tymbal.config.models import Frontend, LayeredOptimizer, Ssast
 from tymbal.devices import peak_memory_mb
 from tymbal.files import sha256
 from tymbal.inference import mean_loss
-from tymbal.models.classifier import forward_flops
+from tymbal.models.flops import forward_flops
 from tymbal.models.ssast import SSAST
 from tymbal.store import FeatureStore
 from tymbal.train.optim import build_optimizer

@@ -13,6 +13,7 @@ sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO / "tests")]
 import bench_copies  # noqa: E402, F401  registers its own
 import bench_evaluate  # noqa: E402, F401  registers its own
 import bench_index  # noqa: E402, F401  registers its own
+import bench_predict  # noqa: E402, F401  registers its own
 import bench_pretrain  # noqa: E402, F401  registers its own
 import bench_split  # noqa: E402, F401  registers its own
 import bench_sslam  # noqa: E402, F401  registers its own

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -289,3 +290,57 @@ def test_a_collection_without_labels_gets_features_by_name(checkout):
     plan = checkout.plan("results/corpus/fbank/fbank128/index.csv", "--configfile", "config/corpus.yaml")
     assert plan["compute_fbank"] == 1
     assert "split_folds" not in plan
+
+
+MODEL = "results/field/cnn-small/fold1/seed0"
+SEASON = Path("results/predictions/season/field-cnn-small-fold1-seed0")
+ASKED = ("--config", "recordings=season", f"model={MODEL}")
+AFTER = {"collect_predictions", "find_detections", "predict_reference", "compare_with_training", "pick_season_sounds"}
+AFTER |= {"write_season_page", "predict"}
+
+
+def season(checkout) -> None:
+    """A folder of recordings, and files that are taken for a model."""
+    (checkout.folder / MODEL).mkdir(parents=True)
+    for name in ("model.safetensors", "model.json", "thresholds.json", "calibration.json"):
+        (checkout.folder / MODEL / name).touch()
+    (checkout.folder / "season").mkdir()
+    (checkout.folder / "season" / "a.wav").touch()
+
+
+def test_a_prediction_needs_recordings_and_a_model(checkout):
+    said = checkout.run("snakemake", "-n", "predict", ok=False)
+    assert "Nothing to predict is given: --config recordings=FOLDER model=results/" in said
+    assert "Traceback" not in said
+    said = checkout.run("snakemake", "-n", "predict", "--config", "recordings=season", ok=False)
+    assert "model: missing, but 'recordings' is 'season'" in said
+    said = checkout.run("snakemake", "-n", "predict", *ASKED, ok=False)
+    assert "recordings: season is not there; expected a folder, a list (.txt) or a manifest (.csv)" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("profile", ["local", "slurm"])
+def test_a_season_is_hundreds_of_jobs_and_trains_nothing(checkout, profile):
+    season(checkout)
+    once = {"record_season": 1, **dict.fromkeys(AFTER, 1)}
+    assert checkout.plan("predict", "--profile", profile, *ASKED) == {"list_recordings": 1, **once}
+    shards = checkout.folder / SEASON / "shards"
+    shards.mkdir(parents=True)
+    for i in range(1, 210):
+        (shards / f"{i:04d}.csv").write_text("file,duration_s\na.wav,60.0\n")
+    (shards.parent / "recordings.csv").write_text("file,shard,duration_s\na.wav,0001,60.0\n")
+    assert checkout.plan("predict", "--profile", profile, *ASKED) == {"predict_part": 209, **once}
+    (checkout.folder / "season" / "b.wav").touch()
+    assert checkout.plan("predict", "--profile", profile, *ASKED) == {"list_recordings": 1, **once}
+
+
+def test_clips_to_label_next_are_asked_for_by_name(checkout):
+    season(checkout)
+    plan = checkout.plan("label_next", *ASKED)
+    assert set(plan) == {"record_season", "list_recordings", "collect_predictions", "pick_label_next", "label_next"}
+
+
+def test_recordings_change_nothing_of_trainings(checkout):
+    season(checkout)
+    before = checkout.plan()
+    assert checkout.plan(*ASKED) == before

@@ -64,6 +64,21 @@ def test_each_place_of_the_configuration_is_bound(work, tmp_path, monkeypatch):
     assert bind_paths(asked, work) == sorted([data, archive, scratch, stage, cache, start])
 
 
+def test_what_is_predicted_and_what_predicts_are_bound(work, tmp_path):
+    season, model = (
+        folder(tmp_path / "disk" / "season"),
+        folder(tmp_path / "archive" / "field" / "cnn" / "fold1" / "seed0"),
+    )
+    (tmp_path / "own.json").touch()
+    asked = {"recordings": str(season), "model": str(model), "predict": {"thresholds": "../own.json"}}
+    data = model.parents[2]  # of the model's data set, which the season is compared with
+    assert bind_paths(config(**asked), work) == sorted([season, data, tmp_path / "own.json"])
+    (tmp_path / "disk" / "season.txt").touch()
+    other = folder(tmp_path / "other")
+    asked = {"recordings": str(tmp_path / "disk" / "season.txt"), "model": str(other)}
+    assert bind_paths(config(**asked), work) == [tmp_path / "disk", other]
+
+
 def test_a_checkout_elsewhere_is_bound(work, tmp_path, monkeypatch):
     checkout = folder(tmp_path / "tymbal")
     monkeypatch.setattr(binds, "CHECKOUT", checkout)

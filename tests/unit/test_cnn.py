@@ -5,7 +5,8 @@ import torch
 
 from tymbal.config.models import Cnn
 from tymbal.models.build import build
-from tymbal.models.classifier import Classifier, forward_flops
+from tymbal.models.classifier import Classifier
+from tymbal.models.flops import forward_flops
 
 
 def network(n_frames: int = 192, n_mels: int = 32, n_classes: int = 3, seed: int = 0) -> Classifier:

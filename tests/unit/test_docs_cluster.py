@@ -1,6 +1,5 @@
 """What docs/cluster.md quotes is said by the code; its keys, figures and links are true."""
 
-import ast
 import re
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import snakemake_executor_plugin_slurm
 import yaml
 from snakemake.cli import get_argument_parser
 
-from helpers import REPO
+from helpers import REPO, texts
 from tymbal import amounts, needs
 from tymbal.fbank import FRAME_SHIFT_MS
 from tymbal.launch import Layout, layout
@@ -29,17 +28,6 @@ SOURCES = [
 QUOTED = sorted(set(re.findall("“([^”]+)”", WORDS)))
 IN_CODE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.S))
 EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.S)]
-
-
-def texts(source: Path) -> list[str]:
-    """String literals of a module as they are at run time; a dot-dot-dot where a value is filled in."""
-    found = []
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.JoinedStr):
-            found.append("".join(part.value if isinstance(part, ast.Constant) else "…" for part in node.values))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            found.append(node.value)
-    return found
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from snakemake.iocontainers import Namedlist
 
 from helpers import REPO, merged_config
+from small_prediction import LENGTH_S, small_model
 from small_pretraining import pretraining
 from tymbal import amounts, mix
 from tymbal.amounts import Amount
@@ -27,6 +29,7 @@ from tymbal.plan import Plan
 from tymbal.pretrain.build import build_pretext
 from tymbal.validate.trial import kept_bytes
 
+OF_WINDOWS = ("clips", "cells", "hours", "gflop")
 LARGE = st.builds(
     Amount,
     clips=st.floats(0, 1e7),
@@ -40,7 +43,9 @@ LARGE = st.builds(
 RULES = {
     name: body
     for path in sorted((REPO / "workflow/rules").glob("*.smk"))
-    for name, body in re.findall(r"^rule (\w+):\n((?:(?:    .*)?\n)*)", path.read_text(encoding="utf-8"), flags=re.M)
+    for name, body in re.findall(
+        r"^(?:rule|checkpoint) (\w+):\n((?:(?:    .*)?\n)*)", path.read_text(encoding="utf-8"), flags=re.M
+    )
 }
 
 # Step, clips, classes, hours of sound; maximum resident set (MB) and processor time (s).
@@ -74,6 +79,11 @@ MEASURED = [
     ("evaluate", 20_000, 200, 0, 787, 6),
     ("pick_errors", 200_000, 12, 0, 952, 4),
     ("pick_errors", 20_000, 200, 0, 917, 4),
+    ("collect_predictions", 600_000, 12, 0, 270, 9),
+    ("find_detections", 600_000, 12, 0, 802, 25),
+    ("compare_with_training", 600_000, 12, 0, 1024, 6),
+    ("pick_season_sounds", 600_000, 12, 0, 765, 4),
+    ("pick_label_next", 600_000, 12, 0, 856, 4),
 ]
 
 
@@ -242,6 +252,48 @@ def test_mixing_gets_room_for_the_sources_that_are_kept(plan):
     assert memory_mb(need, amount, 1) >= 2 * (880 + SNAKEMAKE_MB)
     assert minutes(need, amount, 1) >= 5 + 2 * 161 / 60
     assert amounts.KEPT_SOURCES == mix.KEPT
+
+
+@pytest.fixture
+def predicting(tmp_path, monkeypatch) -> Callable[..., Plan]:
+    """Plans of predictions by one small model, of recordings listed already: two hours in two parts."""
+    monkeypatch.chdir(tmp_path)
+    small_model(Path("results/field/cnn-test/fold1/seed0"))
+    Path("season").mkdir()
+
+    def planned(**settings) -> Plan:
+        raw = merged_config(REPO / "config/config.yaml")
+        asked = {"recordings": "season", "model": "results/field/cnn-test/fold1/seed0", "predict": settings}
+        found = Plan(load({**raw, **asked}))
+        assert found.season is not None
+        found.season.folder.mkdir(parents=True, exist_ok=True)
+        rows = ["a.wav,3600.0", '"b, c.wav",1800.0', "d.wav,1800.0"]
+        for name, listed in (("recordings.csv", rows), ("1.csv", rows[:1])):
+            (found.season.folder / name).write_text("\n".join(["file,duration_s", *listed, ""]))
+        return found
+
+    return planned
+
+
+def test_a_part_is_as_much_as_its_windows(predicting):
+    plan = predicting()
+    part = of("predict_part", plan, files=str(plan.season.folder / "1.csv"))
+    assert (part.clips, part.cells) == (pytest.approx(3600 / LENGTH_S), pytest.approx(3 * 3600 / LENGTH_S))
+    assert part.hours == pytest.approx(1)
+    assert part.mb > 0
+    whole = of("find_detections", plan)
+    assert (whole.clips, whole.hours, whole.gflop) == (pytest.approx(2 * part.clips), 0, 0)
+    half = of("predict_part", predicting(overlap=0.5), files=str(plan.season.folder / "1.csv"))
+    assert half == part._replace(**{name: pytest.approx(2 * getattr(part, name)) for name in OF_WINDOWS})
+    larger = of("predict_part", predicting(batch_size=32), files=str(plan.season.folder / "1.csv"))
+    assert larger.mb > part.mb
+
+
+def test_a_reference_is_as_much_as_the_model_was_trained_on(predicting):
+    plan = predicting()
+    Path("results/field/manifest.csv").write_text("clip_id\n" + "a\n" * 99)
+    assert of("predict_reference", plan).clips == 100
+    assert of("predict_reference", plan).gflop > 0
 
 
 # --- in Snakemake -------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tymbal.config.models import Ssast
-from tymbal.models.classifier import forward_flops
+from tymbal.models.flops import forward_flops
 from tymbal.models.ssast import SIZES, SSAST, grid
 
 

@@ -87,7 +87,7 @@ def test_sound_data_are_facts_only_and_sizes_are_known(root):
     found, size = check_dataset(Plan(configured(root, night=LONG)), "night", threads=2)
     assert {finding.level for finding in found} == {"info"}
     assert "20 clips of 20 files" in " ".join(finding.title for finding in found)
-    assert size == DataSize(n_classes=2, n_clips=20, n_train=12, n_val=4, subsets=size.subsets)
+    assert size == DataSize(classes=("Frog", "Owl"), n_clips=20, n_train=12, n_val=4, subsets=size.subsets)
     assert (size.subsets[25], size.subsets[100]) == (3, 12)
 
 
@@ -184,7 +184,7 @@ def test_a_data_set_that_will_be_synthesised_is_no_problem(root, monkeypatch):
     found, size = check_dataset(Plan(configured(root, night={"source": source, "split": split})), "night", threads=2)
     assert [finding.level for finding in found] == ["info"]
     subsets = {1: 0, 5: 2, 10: 3, 25: 8, 50: 15, 100: 30}
-    assert size == DataSize(n_classes=2, n_clips=50, n_train=30, n_val=10, subsets=subsets)
+    assert size == DataSize(classes=("Frog", "Owl"), n_clips=50, n_train=30, n_val=10, subsets=subsets)
 
 
 def test_features_with_the_wrong_sign_of_the_mean_are_an_error_that_explains_it(root):

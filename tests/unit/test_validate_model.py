@@ -8,7 +8,7 @@ import torch
 from tymbal.config.models import Frontend, Model
 from tymbal.config.pretrain import Pretraining
 from tymbal.errors import InputError
-from tymbal.models.classifier import forward_flops
+from tymbal.models.flops import forward_flops
 from tymbal.models.ssast import SSAST
 from tymbal.pretrain.build import build_pretext
 from tymbal.validate.estimate import (

@@ -36,6 +36,8 @@ except InputError as error:
 
 asked = partial(needs.asked, plan)
 NEVER = "(?!)"
+# What is predicted changes nothing of trainings and their reports.
+OF_PREDICTION = {"recordings", "model", "predict"}
 DATASETS = "|".join(plan.config.datasets)
 CORPORA = "|".join(plan.config.corpora) or NEVER
 if plan.config.corpora:
@@ -50,6 +52,29 @@ def made(pattern):
     return NEVER if plan.config.partial else pattern
 
 
+def of_season(*names):
+    """Results of the prediction that is asked for, as a function for `input:`; where none is, it ends Snakemake."""
+
+    def wanted(wildcards):
+        if plan.season is None:
+            logger.error(
+                "Nothing to predict is given: --config recordings=FOLDER model=results/DATASET/MODEL/fold1/seed0 "
+                "(recordings may also be a list, .txt, or a manifest, .csv)."
+            )
+            sys.exit(1)
+        return [f"{plan.season.folder}/{name}" for name in names]
+
+    return wanted
+
+
+def season_parts(wildcards):
+    """All parts of the recordings, known once these are listed."""
+    checkpoints.list_recordings.get(
+        season=wildcards.season, predictor=wildcards.predictor
+    )
+    return [f"{plan.season.folder}/parts/{shard}" for shard in plan.season.shards]
+
+
 wildcard_constraints:
     dataset=made(DATASETS),
     frontend="|".join(plan.config.frontends),
@@ -58,3 +83,5 @@ wildcard_constraints:
     corpus=made(CORPORA),
     fold=r"\d+",
     seed=made(r"\d+"),
+    season=plan.season.name if plan.season else NEVER,
+    predictor=plan.season.predictor if plan.season else NEVER,

@@ -275,7 +275,7 @@ rule record_config:
         "logs/record_config.log",
     localrule: True
     params:
-        config=plan.config.model_dump(mode="json"),
+        config=plan.config.model_dump(mode="json", exclude=OF_PREDICTION),
     script:
         "../scripts/record_config.py"
 

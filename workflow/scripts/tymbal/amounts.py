@@ -11,11 +11,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from pydantic import TypeAdapter
+
 from tymbal.config.data import GivenParts, Holdout
 from tymbal.config.models import Encoder, EncoderSettings, Frontend, Net, Training
 from tymbal.config.pretrain import LatentPretext, Pretraining
 from tymbal.plan import Plan
 from tymbal.roots import locate
+from tymbal.seasons import CARD, Season, data_beside
 
 T = TypeVar("T")
 
@@ -241,6 +244,54 @@ def _pretext_bytes(settings: Pretraining, frontend: Frontend) -> float:
     return rows * (_encoder_bytes(net, pretext.masking.visible * n) + decoder)
 
 
+# --- prediction ---------------------------------------------------------------------------------------------
+
+
+def season_part(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """One part of the recordings, window by window."""
+    return _heard(plan, _seconds(input.files))
+
+
+def season(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """The windows of all recordings, without the model."""
+    return _heard(plan, _seconds(str(_season(plan).folder / "recordings.csv")))._replace(hours=0, mb=0, gflop=0)
+
+
+def reference(plan: Plan, wildcards: Any, input: Any) -> Amount:
+    """The validation clips of the model, at most half of the data that it was trained on."""
+    data, (n_classes, mb, gflop) = data_beside(_season(plan).model), _per_window(plan)
+    n_clips = _lines(str(data / "manifest.csv")) if data else 0
+    return Amount(n_clips, n_clips * n_classes, mb=mb, gflop=gflop * n_clips / 2)
+
+
+def _heard(plan: Plan, seconds: float) -> Amount:
+    """The windows of so much sound."""
+    settings, net = plan.config.predict, _network(plan)[0]
+    length_s = settings.length_s or (net.n_frames + 2) / 100
+    n = seconds / (length_s * (1 - settings.overlap))
+    n_classes, mb, gflop = _per_window(plan)
+    return Amount(n, n * n_classes, n * length_s / 3600, mb, n * gflop)
+
+
+def _per_window(plan: Plan) -> tuple[int, float, float]:
+    """Classes of the model that is put to work, memory of a batch (MB), and operations a window (10^9)."""
+    net, frontend, n_classes = _network(plan)
+    parameters = _parameters(net)
+    mb = (4 * parameters + plan.config.predict.batch_size * _kept_bytes(net, frontend)) / 1e6
+    return n_classes, mb, 2 * parameters * _tokens(net, frontend) / 1e9
+
+
+def _network(plan: Plan) -> tuple[Net, Frontend, int]:
+    """Network, front end and number of classes of the model that is put to work."""
+    card = _card(str(_season(plan).model / CARD))
+    return TypeAdapter[Net](Net).validate_python(card["net"]), Frontend(n_mels=card["n_mels"]), len(card["classes"])
+
+
+def _season(plan: Plan) -> Season:
+    assert plan.season is not None
+    return plan.season
+
+
 # --- files --------------------------------------------------------------------------------------------------
 
 
@@ -277,6 +328,12 @@ def _remembered(read: Callable[[str], T]) -> Callable[[str], T]:
         return read_once(path, stamp.st_mtime_ns, stamp.st_size)
 
     return read_now
+
+
+@_remembered
+def _card(path: str) -> dict[str, Any]:
+    card: dict[str, Any] = json.loads(Path(path).read_bytes())
+    return card
 
 
 @_remembered

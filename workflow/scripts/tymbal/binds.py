@@ -8,6 +8,7 @@ from pathlib import Path
 from tymbal.config import Config
 from tymbal.errors import InputError
 from tymbal.roots import locate
+from tymbal.seasons import data_beside, is_list
 
 CHECKOUT = Path(__file__).parents[3]
 MOUNTED = (Path("/tmp"), Path("/var/tmp"))  # by Apptainer itself, beside the working directory
@@ -19,9 +20,10 @@ OURS = "TYMBAL_BIND"  # what of these is ours: a job on another machine has othe
 def bind_paths(config: Config, workdir: Path) -> list[Path]:
     """Files and folders outside the working directory that rules read or write.
 
-    Data roots, starting checkpoints, the checkout, temporary and staging folders, Snakemake's cache between workflows,
-    and whatever symbolic links in the working directory and in results/ lead to. A path that goes through symbolic
-    links is told as written and as each of them leads on, because all of them are followed in the container, too.
+    Data roots, starting checkpoints, recordings and the model that predicts them, the checkout, temporary and staging
+    folders, Snakemake's cache between workflows, and whatever symbolic links in the working directory and in results/
+    lead to. A path that goes through symbolic links is told as written and as each of them leads on, because all of
+    them are followed in the container, too.
 
     Args:
         config: the checked configuration.
@@ -34,6 +36,11 @@ def bind_paths(config: Config, workdir: Path) -> list[Path]:
     wanted += [locate(path, config.folders) for dataset in config.datasets.values() for path in dataset.data_paths]
     starts = [*(model.init for model in config.models.values()), *(ssl.init for ssl in config.pretraining.values())]
     wanted += [Path(init) for init in starts if isinstance(init, str) and init != "scratch"]
+    if config.recordings is not None and config.model is not None:
+        recordings, model = Path(config.recordings), Path(config.model)
+        wanted += [recordings.parent if is_list(recordings) else recordings, data_beside(model) or model]
+    if config.predict.thresholds is not None:
+        wanted.append(Path(config.predict.thresholds))
     places = (os.path.expandvars(config.stage or ""), os.environ.get("SNAKEMAKE_OUTPUT_CACHE", ""))
     wanted += [Path(place) for place in places if place]
     for folder in (workdir, workdir / "results"):

@@ -7,7 +7,7 @@ mel(f) = 1127 ln(1 + f/700) from 20 Hz to Nyquist; natural logarithm, floored at
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -84,6 +84,15 @@ class FeatureState:
     def fingerprint(self) -> str:
         """Stands for the state; equal states have equal fingerprints."""
         return fingerprint(self.to_json())
+
+
+def state_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """What two states, as `FeatureState.to_json` gives them, do not have in common, a line a field."""
+    return [
+        f"{field}: found {found.get(field)!r}, expected {expected.get(field)!r}"
+        for field in {**expected, **found}
+        if found.get(field) != expected.get(field)
+    ]
 
 
 def n_frames(n_samples: int, sample_rate: int) -> int:

@@ -34,6 +34,20 @@ def atomic(path: Path) -> Iterator[Path]:
             partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """As `atomic`, of a folder that is made; what is there already is not replaced.
+
+    Raises:
+        InputError: there is something of this name.
+    """
+    if path.exists():
+        raise InputError(f"{path} is there already. Name another folder, or remove it.")
+    with atomic(path) as partial:
+        partial.mkdir()
+        yield partial
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
     with atomic(path) as partial:

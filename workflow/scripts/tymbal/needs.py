@@ -71,6 +71,15 @@ NEEDS = {
     "plot_model_figure": Need(600, minutes=5),
     "plot_dataset_figure": Need(600, minutes=5),
     "plot_pretraining_figure": Need(600, minutes=5),
+    "list_recordings": Need(1500, minutes=120),  # opens every file: how many there are is not known yet
+    "predict_part": Need(1300, amounts.season_part, clips=(300, 0), hours=20),
+    "collect_predictions": Need(400, amounts.season, clips=(300, 30), cells=(0, 2)),
+    "find_detections": Need(800, amounts.season, clips=(200, 60), cells=(0, 5)),
+    "predict_reference": Need(1500, amounts.reference, clips=(1500, 100), minutes=30),
+    "compare_with_training": Need(900, amounts.season, clips=(600, 20), cells=(0, 5), minutes=30),
+    "pick_season_sounds": Need(900, amounts.season, clips=(150, 20), cells=(0, 5), minutes=30),
+    "write_season_page": Need(800, minutes=30),
+    "pick_label_next": Need(1500, amounts.season, clips=(600, 20), cells=(0, 5), minutes=60),
     "write_report": Need(600),
     "write_model_report": Need(600),
 }

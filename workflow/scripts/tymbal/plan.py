@@ -23,6 +23,7 @@ from tymbal.runs import (
     plan_runs,
     start_before,
 )
+from tymbal.seasons import Season
 
 
 class Plan:
@@ -36,6 +37,7 @@ class Plan:
         self.planned = plan_runs(config)
         self.runs = self.planned
         self.starts = plan_pretraining(config, self.runs)
+        self.season = Season.of(config)
         self.left_out: dict[Run, str] = {}  # of a partial report: run -> why it is not told of
         if config.partial:
             self.runs, self.left_out = with_results(
@@ -292,6 +294,12 @@ class Plan:
             "single_label": self.single_label(dataset),
         }
 
+    # --- prediction ---------------------------------------------------------------------------------------
+
+    def predict_settings(self, *keys: str) -> dict[str, Any]:
+        """Of the settings of prediction those that a rule reads."""
+        return self.config.predict.model_dump(mode="json", include=set(keys))
+
     # --- reports ------------------------------------------------------------------------------------------
 
     def single_label(self, dataset: str) -> bool:
@@ -352,4 +360,6 @@ class Plan:
             lines.append(f"{dataset} x {model}: {len(runs)} runs ({len(folds)} folds, {len(seeds)} seeds)")
         for ssl in sorted({run.ssl for run in self.pretrains}):
             lines.append(f"pre-training {ssl}: {sum(run.ssl == ssl for run in self.pretrains)} runs")
+        if self.season:
+            lines.append(f"prediction of {self.season.recordings} by {self.season.model}: {self.season.folder}")
         return "\n".join(lines)

@@ -138,7 +138,7 @@ def mount_folders(workflow: Any, config: Config) -> None:
 def preflight(workflow: Any, config: Config) -> None:
     """Run `validate` here, with the same configuration, before jobs are submitted; nothing if none will be.
 
-    Before that, see that no jobs of an earlier start are left.
+    Nothing either of jobs that only predict. Before that, see that no jobs of an earlier start are left.
 
     Args:
         workflow: Snakemake's workflow, about to start.
@@ -158,6 +158,8 @@ def preflight(workflow: Any, config: Config) -> None:
         if left := leftovers(Path.cwd()):
             logger.error(f"Nothing was submitted. {sentence(left)}")
             sys.exit(1)
+    if all(job.is_local or "season" in job.wildcards_dict for job in workflow.dag.needrun_jobs()):
+        return  # what is checked is for trainings; each recording of a prediction tells of itself
     logger.info("Validating before anything is submitted (leave it out with --no-hooks) ...")
     for earlier in (REPORT, LOG):
         earlier.unlink(missing_ok=True)

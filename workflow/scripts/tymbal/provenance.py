@@ -18,7 +18,21 @@ PACKAGE = Path(__file__).parent
 # Modules that carry settings, messages, files and places but never a number. Left out of every digest, so that a new
 # key or a better message does not retrain anything; a setting's value reaches the rules through `params`.
 PLUMBING = frozenset(
-    {"", "config", "devices", "diagnose", "energy", "errors", "files", "plan", "progress", "provenance", "runs", "smk"}
+    {
+        "",
+        "config",
+        "devices",
+        "diagnose",
+        "energy",
+        "errors",
+        "files",
+        "plan",
+        "progress",
+        "provenance",
+        "runs",
+        "seasons",
+        "smk",
+    }
 )
 
 

@@ -16,6 +16,7 @@ from tymbal import launch, progress
 from tymbal.config import load
 from tymbal.errors import InputError, OutOfTime
 from tymbal.runs import PretrainRun, Run
+from tymbal.seasons import Season
 
 if TYPE_CHECKING:
     import torch
@@ -109,6 +110,13 @@ def roots(snakemake: Any) -> dict[str, Path]:
 def path_map(snakemake: Any) -> dict[str, str]:
     """Where paths of other machines are on this one. Not a parameter, for the same reason."""
     return load(snakemake.config).path_map
+
+
+def season(snakemake: Any) -> Season:
+    """The recordings and the model of a prediction. Where they are is not a parameter, for the same reason."""
+    found = Season.of(load(snakemake.config))
+    assert found is not None, "rules of a prediction run only where there is one"
+    return found
 
 
 def _redirect(path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState
+from tymbal.fbank import FeatureState, state_differences
 from tymbal.files import read_json
 from tymbal.layout import INDEX, STATE, read_index
 
@@ -176,11 +176,6 @@ class FeatureStore:
 
 
 def _check(found: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> None:
-    different = [
-        f"{field}: found {found.get(field)!r}, expected {expected.get(field)!r}"
-        for field in {**expected, **found}
-        if found.get(field) != expected.get(field)
-    ]
-    if different:
+    if different := state_differences(found, expected):
         remedy = "use features of the front end that the model was trained with"
         raise InputError.listing(f"the features in {path} are not those expected", different, remedy)

@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from tymbal.config.base import Name, Positive, Settings, Share
 from tymbal.config.data import DataPath, Dataset, Split
 from tymbal.config.models import Frontend, Model
+from tymbal.config.predict import Predict
 from tymbal.config.pretrain import Corpus, Pretraining
 from tymbal.errors import InputError
 from tymbal.roots import DATA, SYNTH
@@ -77,6 +78,9 @@ class Config(Settings):
     experiments: Annotated[tuple[Experiment, ...], Field(min_length=1)]
     evaluation: Evaluation = Evaluation()
     partial: bool = False  # tell of the runs that have results, and make no other
+    recordings: str | None = None  # what to predict: a folder, a list (.txt) or a manifest (.csv)
+    model: str | None = None  # folder of the run that predicts
+    predict: Predict = Predict()
 
     @property
     def folders(self) -> dict[str, Path]:

@@ -22,6 +22,7 @@ def cross_checks(config: Config) -> list[str]:
         *(problem for name in config.models for problem in _model(config, name)),
         *_experiments(config),
         *_slices(config),
+        *_prediction(config),
     ]
 
 
@@ -147,6 +148,11 @@ def _model(config: Config, name: str) -> Iterator[str]:
     settings, where = config.models[name], f"models.{name}"
     yield from _network(config, where, settings)
     yield from _start(config, where, settings)
+    if settings.keep_head and not (isinstance(settings.init, str) and settings.init.endswith(".safetensors")):
+        yield (
+            f"{where}.keep_head: init is {_told(settings.init)}, which has no head to keep; expected the "
+            "model.safetensors of a fine-tuned model"
+        )
     frontend = config.frontends.get(settings.frontend)
     for axis, size in (("freq_mask", frontend.n_mels if frontend else None), ("time_mask", settings.net.n_frames)):
         width = getattr(settings.train.augment, axis)
@@ -321,3 +327,12 @@ def _slices(config: Config) -> Iterator[str]:
                 f"{', '.join((*SLICES, 'site', *columns))} or a further column, which `source.columns` or a group of "
                 "`name_patterns` must name"
             )
+
+
+def _prediction(config: Config) -> Iterator[str]:
+    if (config.recordings is None) != (config.model is None):
+        given, lacking = ("recordings", "model") if config.model is None else ("model", "recordings")
+        yield (
+            f"{lacking}: missing, but {given!r} is {getattr(config, given)!r}; prediction needs both: "
+            "--config recordings=FOLDER model=results/DATASET/MODEL/fold1/seed0"
+        )

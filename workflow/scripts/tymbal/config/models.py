@@ -224,6 +224,7 @@ class Model(Settings):
     frontend: Name
     net: Net
     init: Init = "scratch"
+    keep_head: bool = False  # that of `init` too: a fine-tuned model of ours with the data set's classes
     padding: Literal["mean", "original"] = "mean"
     # Clips that would lose more than a tenth of their frames are an error, or are cut at the end.
     long_clips: Literal["error", "cut"] = "error"

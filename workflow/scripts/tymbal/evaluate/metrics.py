@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from tymbal.config import TargetRule
-from tymbal.errors import InputError
 from tymbal.evaluate.bootstrap import Draws, undrawn
+from tymbal.evaluate.predictions import check_finite
 from tymbal.evaluate.rows import NO_CLIPS, NO_POSITIVES, MetricRow, Rows, measured, unbounded
 from tymbal.evaluate.targets import binarise
 from tymbal.evaluate.weighted import calibration_error, label_ranking, ranking, ratio, totals
@@ -87,20 +87,6 @@ def evaluate(
         rows += _probability_rows(clips, np.asarray(calibrated, dtype=float), "_calibrated")
     place = {name: c for c, name in enumerate(classes)}
     return sorted(rows, key=lambda row: place.get(row.class_name, len(place)))
-
-
-def check_finite(scores: np.ndarray) -> None:
-    """Refuse scores [N, C] of a model whose weights have diverged.
-
-    Raises:
-        InputError: scores are not finite.
-    """
-    if not np.isfinite(scores).all():
-        bad = int((~np.isfinite(scores)).any(axis=1).sum())
-        raise InputError(
-            f"{bad} of {len(scores)} clips have scores that are not finite: the model's weights have diverged. "
-            "Lower train.optimizer.lr or set train.precision to fp32, and train again."
-        )
 
 
 def headline(rows: Iterable[MetricRow]) -> dict[str, float | None]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from tymbal.errors import InputError
 from tymbal.ingest.manifest import LABEL, class_names, labels
 from tymbal.tables import read_csv, write_csv
 
@@ -94,3 +95,17 @@ def average(parts: Sequence[Predictions]) -> tuple[Predictions, np.ndarray]:
         labels=pooled.labels[first],
     )
     return clips, n_runs
+
+
+def check_finite(scores: np.ndarray) -> None:
+    """Refuse scores [N, C] of a model whose weights have diverged.
+
+    Raises:
+        InputError: scores are not finite.
+    """
+    if not np.isfinite(scores).all():
+        bad = int((~np.isfinite(scores)).any(axis=1).sum())
+        raise InputError(
+            f"{bad} of {len(scores)} clips have scores that are not finite: the model's weights have diverged. "
+            "Lower train.optimizer.lr or set train.precision to fp32, and train again."
+        )

@@ -14,9 +14,8 @@ from tymbal.config import Evaluation
 from tymbal.evaluate.calibration import read_calibration
 from tymbal.evaluate.draws import Drawn, Key, Sample, draw, write_drawn
 from tymbal.evaluate.measure import measure
-from tymbal.evaluate.metrics import check_finite
 from tymbal.evaluate.predicting import Inputs, predict_part
-from tymbal.evaluate.predictions import Predictions, write_predictions
+from tymbal.evaluate.predictions import Predictions, check_finite, write_predictions
 from tymbal.evaluate.rows import MetricRow
 from tymbal.evaluate.slices import Clips, slices
 from tymbal.evaluate.thresholds import read_thresholds

@@ -8,9 +8,8 @@ import torch
 from tymbal.config import Evaluation
 from tymbal.evaluate.calibration import fit_calibration, write_calibration
 from tymbal.evaluate.draws import draw
-from tymbal.evaluate.metrics import check_finite
 from tymbal.evaluate.predicting import Inputs, predict_part
-from tymbal.evaluate.predictions import write_predictions
+from tymbal.evaluate.predictions import check_finite, write_predictions
 from tymbal.evaluate.targets import binarise
 from tymbal.evaluate.thresholds import choose_thresholds, write_thresholds
 from tymbal.groups import group_names

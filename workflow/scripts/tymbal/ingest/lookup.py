@@ -54,7 +54,7 @@ def list_files(folder: Path, suffixes: Collection[str]) -> list[str]:
     def refuse(error: OSError) -> NoReturn:
         raise InputError(
             f"folder {error.filename} cannot be listed ({error.strerror}). "
-            "Correct its path in the settings, `data_root` or `roots`, or the folder's permissions."
+            "Correct its path in the settings, `data_root`, `roots` or `recordings`, or the folder's permissions."
         ) from error
 
     found, other = [], Counter[str]()
@@ -77,9 +77,7 @@ def list_files(folder: Path, suffixes: Collection[str]) -> list[str]:
                 found.append(before + name)
             else:
                 other[suffix or "no extension"] += 1
-    # Names from an archive packed in another encoding; the manifest could not hold them.
-    strange = [ascii(file) for file in found if not _is_one_line_of_utf8(file)]
-    if strange:
+    if strange := [f"{file!a}: {why}" for file in found if (why := _unwritable(file))]:
         raise InputError.listing(f"{folder}: file names that are not UTF-8, or hold a line end", strange, "rename them")
     if other:
         counts = ", ".join(f"{suffix}: {n}" for suffix, n in sorted(other.items()))
@@ -97,12 +95,13 @@ def read_names(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def _is_one_line_of_utf8(name: str) -> bool:
+def _unwritable(name: str) -> str:
+    """Why a table could not hold a name; empty if it could."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        return False
-    return name.splitlines() == [name]
+        return "not UTF-8, as of an archive that was packed in another encoding"
+    return "" if name.splitlines() == [name] else "holds a line end"
 
 
 def key(file: str) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ def _audio(data: BinaryIO, known: Measured) -> Measured:
         if n_told > LONGEST:
             raise InputError("it does not tell its length, as if it came from a pipe; convert it to WAV or FLAC again")
         n_samples = sum(len(block) for block in blocks(sound))
-        problem = _cut_short(data, sound.format, n_samples, n_told)
+        problem = cut_short(data, sound.format, n_samples, n_told)
         if not problem and n_samples * 1000 < rate * FRAME_LENGTH_MS:
             length = f"{n_samples} sample{'s' if n_samples != 1 else ''}, {1000 * n_samples / rate:.1f} ms"
             problem = f"{TOO_SHORT}: {length}, expected at least {FRAME_LENGTH_MS} ms"
@@ -185,7 +185,7 @@ def _audio(data: BinaryIO, known: Measured) -> Measured:
         )
 
 
-def _cut_short(data: BinaryIO, form: str, n_samples: int, n_told: int) -> str:
+def cut_short(data: BinaryIO, form: str, n_samples: int, n_told: int) -> str:
     """Why the samples decoded cannot be all that there were; empty if nothing says so."""
     position = data.tell()
     size = data.seek(0, 2)

@@ -43,15 +43,18 @@ def check_classes(card: ModelCard, classes: Sequence[str]) -> None:
     Raises:
         InputError: they differ in name or order; the order is part of the model.
     """
-    if tuple(classes) == card.classes:
-        return
-    problems = [
+    if problems := class_misfits(card, classes):
+        remedy = "give the data set the model's classes in the same order, or train the model again"
+        raise InputError.listing("classes of the model and of the data differ", problems, remedy)
+
+
+def class_misfits(card: ModelCard, classes: Sequence[str]) -> list[str]:
+    """Where a data set's classes differ from a model's, in name or order."""
+    return [
         f"class {i}: the model has {ours!r}, the data {theirs!r}"
         for i, (ours, theirs) in enumerate(zip_longest(card.classes, classes))
         if ours != theirs
     ]
-    remedy = "give the data set the model's classes in the same order, or train the model again"
-    raise InputError.listing("classes of the model and of the data differ", problems, remedy)
 
 
 def save_model(path: Path, card_path: Path, model: Classifier, card: ModelCard) -> None:

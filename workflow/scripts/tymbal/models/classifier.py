@@ -1,13 +1,8 @@
 """What training and evaluation ask of a network, whatever its kind."""
 
-from collections.abc import Callable
-from typing import Any, NotRequired, Self, TypedDict
+from typing import NotRequired, Self, TypedDict
 
-import torch
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch import Tensor, nn
 
 
 class ParameterCounts(TypedDict):
@@ -26,6 +21,7 @@ class Classifier(nn.Module):
     """
 
     input_shape: tuple[int, int]  # frames T and mel bins F
+    head: nn.Module
     encoder_frozen = False
 
     def freeze_encoder(self) -> None:
@@ -41,6 +37,17 @@ class Classifier(nn.Module):
             for name, child in self.named_children():
                 child.train(mode and name == "head")
         return self
+
+    def with_embeddings(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits [B, C], and what goes into `head`: embeddings [B, D].
+
+        A head that is given [B, D, ...], one of every place in the clip, has their mean for an embedding.
+        """
+        given: list[Tensor] = []
+        with self.head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0])):
+            logits = self(x)
+        [embeddings] = given
+        return logits, embeddings if embeddings.dim() == 2 else embeddings.flatten(2).mean(dim=2)
 
     def layers_above(self, name: str) -> int:
         """How many layers there are above a parameter's, for rates that decay with depth; 0 where none are told apart.
@@ -61,46 +68,3 @@ class Classifier(nn.Module):
 def is_head(name: str) -> bool:
     """Whether a parameter of this name belongs to the classification head."""
     return name.startswith("head.")
-
-
-@torch.no_grad()
-def forward_flops(forward: Callable[..., object], *inputs: Any) -> int:
-    """Floating point operations of a forward pass; a step of training costs about three times as many.
-
-    Counted are matrix products and convolutions, a multiply-add as two operations.
-
-    Args:
-        forward: a model on the CPU, or a function that calls one.
-        inputs: of it.
-    """
-    return sum(count_flops(forward, *inputs))
-
-
-def count_flops(forward: Callable[..., object], *inputs: Any) -> tuple[int, int]:
-    """As `forward_flops`: operations with gradients, and those without, as of a teacher, which cost no more in a step.
-
-    Args:
-        forward: as there.
-        inputs: of it.
-    """
-    # Of the ways to compute attention, torch counts only the plain one.
-    with sdpa_kernel(SDPBackend.MATH), _Counter() as counter:
-        forward(*inputs)
-    return counter.flops[True], counter.flops[False]
-
-
-class _Counter(TorchDispatchMode):
-    """Counts operations as torch's FlopCounterMode, but tells apart whether gradients are on."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.flops = {True: 0, False: 0}
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        kwargs = kwargs or {}
-        made = func(*args, **kwargs)
-        if count := flop_registry.get(func._overloadpacket):
-            self.flops[torch.is_grad_enabled()] += count(*args, **kwargs, out_val=made)
-        return made

@@ -130,7 +130,8 @@ class SsastBackbone(Encoder):
     def _tokens(self, patches: Tensor, positions: Tensor) -> Tensor:
         """Class tokens and embedded patches with their positions, [B, class_tokens + n, D]."""
         class_tokens = [token for token in (self.cls_token, self.dist_token) if token is not None]
-        return torch.cat([*(token.expand(len(patches), -1, -1) for token in class_tokens), patches], dim=1) + positions
+        n_clips = patches.shape[0]  # not by len(), at which a graph for export would take it for a constant
+        return torch.cat([*(token.expand(n_clips, -1, -1) for token in class_tokens), patches], dim=1) + positions
 
     def materialise(self, generator: torch.Generator, default_init: Sequence[nn.Module]) -> None:
         """Weights as the original: N(0, 0.02) matrices, tokens and positions, zero biases, norms at identity.

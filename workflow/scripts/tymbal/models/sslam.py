@@ -155,7 +155,7 @@ class SslamBackbone(Encoder):
 
     def _after_blocks(self, patches: Tensor, visible: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Tokens and MLP output after each block."""
-        x = self.norm(torch.cat([self.cls_token.expand(len(patches), -1, -1), patches], dim=1))
+        x = self.norm(torch.cat([self.cls_token.expand(patches.shape[0], -1, -1), patches], dim=1))
         if visible is not None:
             visible = F.pad(visible, (self.class_tokens, 0), value=True)
         for block in self.blocks:

@@ -32,13 +32,13 @@ def disagreements(page: Page, table: pd.DataFrame, arrays: Path) -> dict[str, An
     for k, rank in enumerate(kept["rank"].tolist()):
         start, end = kept["audio_offsets"][k : k + 2]
         sound = kept["audio"][start:end].tobytes()
-        picture = page.address(_picture(spectrograms[k], floor, top), "image/png")
+        image = page.address(picture(spectrograms[k], floor, top), "image/png")
         audio = page.address(sound, "audio/mpeg") if sound else None
         note = str(kept["audio_note"][k])
         if sound and audio is None:
             note = "no audio: this page is full"
         seconds = len(spectrograms[k]) * float(kept["frame_shift_s"])
-        clips.append({**by_rank[rank], "picture": picture, "audio": audio, "note": note, "seconds": seconds})
+        clips.append({**by_rank[rank], "picture": image, "audio": audio, "note": note, "seconds": seconds})
     return {
         "clips": clips,
         "rows": table.head(LISTED).to_dict("records"),
@@ -47,9 +47,9 @@ def disagreements(page: Page, table: pd.DataFrame, arrays: Path) -> dict[str, An
     }
 
 
-def _picture(frames: np.ndarray, floor: float, top: float) -> bytes:
+def picture(frames: np.ndarray, floor: float, top: float) -> bytes:
     """A spectrogram [T, F] as PNG, a pixel a value, time to the right."""
     file = io.BytesIO()
-    picture = shrink(frames, MAX_COLUMNS).T
-    imsave(file, picture, cmap=SPECTROGRAM, vmin=floor, vmax=top, origin="lower", format="png")
+    image = shrink(frames, MAX_COLUMNS).T
+    imsave(file, image, cmap=SPECTROGRAM, vmin=floor, vmax=top, origin="lower", format="png")
     return file.getvalue()

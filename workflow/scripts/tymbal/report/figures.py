@@ -75,7 +75,7 @@ def draw(key: str, summary: Path, subject: Mapping[str, str], arrays: Path | Non
         if absent:
             _say(figure, FIGURES[key].absent)
         write_table(drawn, out.with_suffix(".csv"))
-        _lay_out(figure)
+        lay_out(figure)
         for suffix, metadata in DATES.items():
             with atomic(out.with_suffix(suffix)) as partial:
                 figure.savefig(partial, metadata=metadata)
@@ -86,7 +86,7 @@ def class_order(balance: pd.DataFrame) -> list[str]:
     return [name for name in balance["class"].unique() if name != ALL]
 
 
-def _lay_out(figure: Figure) -> None:
+def lay_out(figure: Figure) -> None:
     """Fix where the axes are, the same in all files and whenever the figure is drawn.
 
     The solver behind the layout is right to the last bit but one, and an SVG names its clip paths by a digest of where

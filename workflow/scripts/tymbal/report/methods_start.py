@@ -40,7 +40,8 @@ def start(
         tests = [HeldOut(dataset, fold) for dataset, fold in zip(runs["dataset"], runs["fold"], strict=True)]
         yield from _pretrained(config, settings.init, tests, pretraining, corpora, citations)
     else:
-        yield f"Its encoder started from the weights in {settings.init.split('/')[-1]}."
+        what = "encoder and head" if settings.keep_head else "encoder"
+        yield f"Its {what} started from the weights in {settings.init.split('/')[-1]}."
     heard = runs["test_clips"]
     if (heard == "transductive").any():
         yield "Test clips, without their labels, were among those that the starting weights were made from."

@@ -27,6 +27,7 @@ from tymbal.models.build import build
 from tymbal.models.card import ModelCard, save_model
 from tymbal.models.classifier import Classifier
 from tymbal.models.encoder import Encoder
+from tymbal.models.heads import keep_head
 from tymbal.models.sources import load_start
 from tymbal.norm import NormStats, Scale
 from tymbal.provenance import environment, now
@@ -128,6 +129,8 @@ def finetune(
     if inputs.init is not None:
         assert isinstance(model, Encoder) and isinstance(settings.net, EncoderSettings), "others start from scratch"
         start = load_start(inputs.init, model, settings.net, store.state)
+        if settings.keep_head:
+            start = keep_head(start, model, settings, classes)
         log.info("starting weights: %s", dataclasses.asdict(start))
     if settings.train.freeze_encoder:
         model.freeze_encoder()
@@ -145,8 +148,8 @@ def finetune(
         "run": run._asdict(),
         "model": settings.model_dump(mode="json"),
         "target_rule": target_rule,
-        "train": _content(manifest, train),
-        "val": _content(manifest, val),
+        "train": content(manifest, train),
+        "val": content(manifest, val),
         "classes": classes,
         "norm": dataclasses.asdict(norm),
         "init": None if start is None else start.sha256,
@@ -303,7 +306,7 @@ def _size(clips: ClipSet) -> int:
     return len(clips.clip_ids)
 
 
-def _content(manifest: pd.DataFrame, clips: ClipSet) -> str:
-    """Fingerprint of the clips' audio and labels, in the order used."""
+def content(manifest: pd.DataFrame, clips: ClipSet) -> str:
+    """Fingerprint of the clips' audio and labels, in the order used; `run.json` holds it as `train` and `val`."""
     rows = manifest.set_index("clip_id").loc[list(clips.clip_ids), ["sha256", "start_s", "duration_s"]]
     return fingerprint([rows.to_numpy().tolist(), clips.labels.tolist()])

@@ -14,7 +14,7 @@ from tymbal.validate.findings import Finding, Report
 from tymbal.validate.model import Limits, job_findings, patch_findings, start_findings, time_findings, trial_findings
 from tymbal.validate.pretraining import check_pretraining
 from tymbal.validate.seeds import seed_findings
-from tymbal.validate.starts import heard_findings
+from tymbal.validate.starts import head_findings, heard_findings
 from tymbal.validate.trial import Trial, try_model
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,8 @@ def check(config: Config, limits: Mapping[str, Limits]) -> Report:
         if isinstance(trial, Trial) and not trial.problems and size.n_train:
             work = _workload(settings, size, trial)
             findings += time_findings(f"{area} on {dataset}", settings, trial, work, limits["finetune"])
+        if isinstance(trial, Trial):  # else the starting weights cannot be used at all, which is told
+            findings += head_findings(f"{area} on {dataset}", settings, size.classes)
     return Report(tuple(findings))
 
 

@@ -50,7 +50,7 @@ class DataSize:
     """What the checks of models and of corpora need to know of a data set.
 
     Attributes:
-        n_classes: of the labels.
+        classes: of the labels, in their order; None where a file tells them that was not read.
         n_clips: all of them; 0 if they could not be listed.
         n_train: clips of the largest training part among the planned folds; 0 if the split could not be made.
         n_val: clips of the largest validation part.
@@ -59,13 +59,18 @@ class DataSize:
         folds: from `split_folds`; None if there are none.
     """
 
-    n_classes: int
+    classes: tuple[str, ...] | None
     n_clips: int = 0
     n_train: int = 0
     n_val: int = 0
     subsets: Mapping[int, int] = field(default_factory=dict)
     traits: pd.DataFrame | None = field(default=None, compare=False)
     folds: pd.DataFrame | None = field(default=None, compare=False)
+
+    @property
+    def n_classes(self) -> int:
+        """How many there are, or with how many a model is tried."""
+        return len(self.classes) if self.classes is not None else HEADLESS
 
 
 def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], DataSize]:
@@ -78,9 +83,9 @@ def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], D
     """
     area = f"data set {name}"
     dataset = plan.config.datasets[name]
-    n_classes = len(dataset.classes) if isinstance(dataset.classes, tuple) else HEADLESS
+    classes = dataset.classes if isinstance(dataset.classes, tuple) else None
     if isinstance(dataset.source, MadeSource) and not all(Path(path).exists() for path in plan.source_files(name)):
-        size = _planned_size(dataset, n_classes)
+        size = _planned_size(dataset, classes)
         made = "mixed" if isinstance(dataset.source, MixtureSource) else "synthesised"
         return [Finding("info", area, f"{size.n_clips:,} clips will be {made}")], size
     log.info("checking %s", area)
@@ -88,7 +93,7 @@ def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], D
         files = list_clips(dataset, name, plan.config.folders)
         findings, matched = _match(plan, name, files)
     except InputError as error:
-        return [Finding.of(error, area)], DataSize(n_classes)
+        return [Finding.of(error, area)], DataSize(classes)
     found, prepared = _prepare(plan, name, matched, threads)
     findings += found
     if dataset.features is not None:
@@ -96,8 +101,8 @@ def check_dataset(plan: Plan, name: str, threads: int) -> tuple[list[Finding], D
         paths = [folder / file for file in sorted(matched.records)]
         findings += feature_findings(area, diagnose(paths, dataset.features))
     if prepared.manifest.empty:
-        return findings, DataSize(len(matched.classes))
-    size = DataSize(len(matched.classes), len(prepared.manifest), traits=_traits(prepared.manifest))
+        return findings, DataSize(matched.classes)
+    size = DataSize(matched.classes, len(prepared.manifest), traits=_traits(prepared.manifest))
     findings += sound_findings(area, prepared.manifest)
     if name not in plan.datasets:
         if any(source.dataset == name for source in plan.mixtures.values()):
@@ -232,19 +237,19 @@ def _try_split(plan: Plan, name: str, manifest: pd.DataFrame, size: DataSize) ->
     return findings, size
 
 
-def _planned_size(dataset: Dataset, n_classes: int) -> DataSize:
+def _planned_size(dataset: Dataset, classes: tuple[str, ...] | None) -> DataSize:
     """Of a data set that is not there yet, by its settings."""
     source, split = dataset.source, dataset.split
     if isinstance(source, MixtureSource):
         n_train, n_val = (source.parts[part].clips if part in source.parts else 0 for part in ("train", "val"))
-        return _sized(n_classes, source.n_clips, n_train, n_val)
+        return _sized(classes, source.n_clips, n_train, n_val)
     assert isinstance(source, SynthSource) and isinstance(split, Holdout | KFold)
     n_clips = source.n_clips
     rest = n_clips * (split.train + split.val if isinstance(split, Holdout) else 1 - 1 / split.n_folds)
     n_val = round(split.val * (n_clips if isinstance(split, Holdout) else rest))
-    return _sized(n_classes, n_clips, round(rest) - n_val, n_val)
+    return _sized(classes, n_clips, round(rest) - n_val, n_val)
 
 
-def _sized(n_classes: int, n_clips: int, n_train: int, n_val: int) -> DataSize:
+def _sized(classes: tuple[str, ...] | None, n_clips: int, n_train: int, n_val: int) -> DataSize:
     subsets = {percent: round(percent / 100 * n_train) for percent in SUBSETS}
-    return DataSize(n_classes, n_clips, n_train, n_val, subsets)
+    return DataSize(classes, n_clips, n_train, n_val, subsets)

@@ -1,10 +1,13 @@
-"""Checkpoints that planned models start from, however long the chain: whether they have heard test clips."""
+"""Checkpoints that planned models start from: have they, however long the chain, heard test clips; do heads fit."""
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
+from tymbal.config.models import Model
 from tymbal.errors import InputError
 from tymbal.evaluate.starts import known_of_test_clips
+from tymbal.models.heads import check_head
 from tymbal.models.sources import read_source
 from tymbal.plan import Plan
 from tymbal.runs import PretrainRun, Run
@@ -41,6 +44,23 @@ def heard_findings(plan: Plan) -> list[Finding]:
             title = f"whether {path} has heard test clips of {', '.join(unknown)} is not known"
             findings.append(Finding("info", area, title))
     return findings
+
+
+def head_findings(area: str, settings: Model, classes: Sequence[str] | None) -> list[Finding]:
+    """Whether a head that a model keeps is of the data set's classes.
+
+    Args:
+        area: what to say it about.
+        settings: of the model.
+        classes: of the data set; None where they are not known before it is made.
+    """
+    if not settings.keep_head or classes is None:
+        return []
+    try:
+        check_head(Path(str(settings.init)), settings, classes)
+    except InputError as error:
+        return [Finding.of(error, area)]
+    return []
 
 
 def _checkpoint(plan: Plan, run: Run) -> str | None:

@@ -20,8 +20,9 @@ from tymbal.config.pretrain import Pretraining
 from tymbal.fbank import FeatureState
 from tymbal.inference import mean_loss
 from tymbal.models.build import build
-from tymbal.models.classifier import Classifier, count_flops, forward_flops
+from tymbal.models.classifier import Classifier
 from tymbal.models.encoder import Encoder
+from tymbal.models.flops import count_flops, forward_flops
 from tymbal.models.sources import load_start
 from tymbal.pretrain.build import build_pretext
 from tymbal.pretrain.pretext import PretextModel

@@ -1,0 +1,1 @@
+"""A trained model put to work on recordings of any length."""
