@@ -65,6 +65,13 @@ def test_prevalence_is_of_the_clips_trained_on(model):
     assert found.prevalence.tolist() == [0.5, 0.5]
 
 
+@pytest.mark.parametrize("value", [1e5, np.nan])
+def test_embeddings_that_float16_cannot_hold_are_no_reference(model, monkeypatch, value):
+    logits, embeddings = np.zeros((6, 2), np.float32), np.full((6, 4), value)
+    monkeypatch.setattr("tymbal.predict.reference._heard", lambda *_: (logits, embeddings))
+    assert "float16" in str(reference(model).why)
+
+
 @pytest.mark.parametrize("gone", ["manifest.csv", "folds.csv", "fbank/fbank32/index.csv"])
 def test_data_that_are_not_there_any_more_are_named(model, gone):
     (model.parents[2] / gone).unlink()

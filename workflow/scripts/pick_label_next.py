@@ -8,7 +8,7 @@ if __name__ == "__main__":
     with step(snakemake):
         from tymbal.config.predict import Predict
         from tymbal.predict.label_next import Inputs, Outputs, pick_label_next
-        from tymbal.seasons import CALIBRATION
+        from tymbal.runs import CALIBRATION
 
         asked, files = season(snakemake), snakemake.input
         pick_label_next(

@@ -18,7 +18,8 @@ from tymbal.config.models import Encoder, EncoderSettings, Frontend, Net, Traini
 from tymbal.config.pretrain import LatentPretext, Pretraining
 from tymbal.plan import Plan
 from tymbal.roots import locate
-from tymbal.seasons import CARD, Season, data_beside
+from tymbal.runs import CARD
+from tymbal.seasons import Season, data_beside
 
 T = TypeVar("T")
 

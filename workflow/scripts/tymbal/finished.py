@@ -14,10 +14,10 @@ from tymbal.config.models import Model
 from tymbal.config.recorded import changed
 from tymbal.errors import InputError
 from tymbal.files import read_json, sha256
-from tymbal.runs import Run
+from tymbal.runs import CALIBRATION, THRESHOLDS, Run
 
 # Of a run, all that is read of it.
-FILES = ["history.csv", "run.json", "thresholds.json", "calibration.json", "predictions.csv", "metrics.json"]
+FILES = ["history.csv", "run.json", THRESHOLDS, CALIBRATION, "predictions.csv", "metrics.json"]
 FILES += ["draws.npz"]
 SHARED = ("manifest.csv", "folds.csv")  # in the data set's folder
 

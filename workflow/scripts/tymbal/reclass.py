@@ -17,6 +17,7 @@ from tymbal.models.build import build, load_model
 from tymbal.models.card import ModelCard, read_model_card, save_model
 from tymbal.models.heads import class_rows
 from tymbal.models.sources import LOADERS
+from tymbal.runs import CALIBRATION, CARD, THRESHOLDS, WEIGHTS
 from tymbal.seeds import derive
 
 
@@ -84,7 +85,7 @@ def change_classes(folder: Path, out: Path, changes: Changes) -> ModelCard:
         InputError: the model's files are missing or damaged, the changes contradict each other or ask for a training
             that starts from weights, which the network cannot, or `out` is there.
     """
-    weights, card_path = folder / "model.safetensors", folder / "model.json"
+    weights, card_path = folder / WEIGHTS, folder / CARD
     model, card = load_model(weights, card_path)
     _, net = read_model_card(card_path)
     made = changes.planned(card.classes)
@@ -114,7 +115,7 @@ def change_classes(folder: Path, out: Path, changes: Changes) -> ModelCard:
 
 def _keep_choices(folder: Path, out: Path, made: Mapping[str, Sequence[str]]) -> None:
     """Thresholds, by the new names, and calibration, where the model has them."""
-    thresholds, calibration = folder / "thresholds.json", folder / "calibration.json"
+    thresholds, calibration = folder / THRESHOLDS, folder / CALIBRATION
     if thresholds.exists():
         chosen = read_thresholds(thresholds, [old for (old,) in made.values()])
         write_thresholds(out / thresholds.name, {new: chosen[old] for new, (old,) in made.items()})

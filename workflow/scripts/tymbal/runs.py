@@ -6,6 +6,10 @@ from tymbal.config import Config
 from tymbal.config.data import MixtureSource
 from tymbal.config.models import Init, Ssl
 
+# Of a trained model, in its run's folder.
+WEIGHTS, CARD = "model.safetensors", "model.json"
+THRESHOLDS, CALIBRATION = "thresholds.json", "calibration.json"
+
 
 class Run(NamedTuple):
     """One training: a model on one fold of a data set with one seed."""

@@ -14,10 +14,9 @@ from pathlib import Path
 from tymbal.config import Config
 from tymbal.errors import InputError
 from tymbal.files import read_json, sha256
+from tymbal.runs import CALIBRATION, CARD, THRESHOLDS, WEIGHTS
 
 LISTS = (".txt", ".csv")  # what names recordings: one path a line, or a table
-WEIGHTS, CARD = "model.safetensors", "model.json"
-THRESHOLDS, CALIBRATION = "thresholds.json", "calibration.json"
 EXPECTED = "expected a folder, a list (.txt) or a manifest (.csv)"
 
 

@@ -32,7 +32,8 @@ def run(options: argparse.Namespace) -> None:
     from tymbal.ingest.records import clean
     from tymbal.models.sources import LOADERS
     from tymbal.reclass import Changes, change_classes
-    from tymbal.seasons import CARD, WEIGHTS, require
+    from tymbal.runs import CARD, WEIGHTS
+    from tymbal.seasons import require
 
     merge = [_split(text, "--merge A+B=NEW") for text in options.merge]
     changes = Changes(

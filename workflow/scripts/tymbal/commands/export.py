@@ -22,7 +22,8 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         InputError: files of the model are missing or damaged, it cannot be exported so, or the folder to make is there.
     """
-    from tymbal.seasons import CARD, WEIGHTS, require
+    from tymbal.runs import CARD, WEIGHTS
+    from tymbal.seasons import require
 
     require([options.model / WEIGHTS, options.model / CARD])
     if options.to == "onnx":

@@ -29,7 +29,8 @@ def run(options: argparse.Namespace) -> None:
     from tymbal.predict.kept import read_files
     from tymbal.predict.model import Predictor
     from tymbal.predict.shard import predict_part
-    from tymbal.seasons import CALIBRATION, CARD, THRESHOLDS, WEIGHTS, require
+    from tymbal.runs import CALIBRATION, CARD, THRESHOLDS, WEIGHTS
+    from tymbal.seasons import require
 
     out, model, here, settings = options.out, options.model, Path.cwd(), Predict(job_hours=float("inf"))
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):

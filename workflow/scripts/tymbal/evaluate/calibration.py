@@ -21,6 +21,7 @@ from tymbal.evaluate.predictions import Predictions, read_predictions
 from tymbal.evaluate.weighted import N_BINS, calibration_error, equal_mass_bins, ratio, totals
 from tymbal.files import read_json, write_json
 from tymbal.inference import Loss
+from tymbal.runs import CALIBRATION
 
 Method = Literal["temperature", "platt"]
 
@@ -145,7 +146,7 @@ def read_calibrated(folder: Path) -> Predictions:
         folder: of the run, with predictions.csv and calibration.json.
     """
     clips = read_predictions(folder / "predictions.csv")
-    return replace(clips, scores=read_calibration(folder / "calibration.json").apply(clips.scores))
+    return replace(clips, scores=read_calibration(folder / CALIBRATION).apply(clips.scores))
 
 
 def reliability(probabilities: np.ndarray, targets: np.ndarray, keep: np.ndarray, draws: Draws) -> pd.DataFrame:

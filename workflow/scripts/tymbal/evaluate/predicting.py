@@ -10,9 +10,10 @@ from tymbal.evaluate.predictions import Predictions
 from tymbal.folds import clip_ids, read_folds
 from tymbal.groups import text
 from tymbal.inference import Loss, predict, scores
-from tymbal.ingest.manifest import class_names, labels, read_manifest
+from tymbal.ingest.manifest import class_names, clip_rows, labels, read_manifest
 from tymbal.models.build import load_model
-from tymbal.models.card import check_classes
+from tymbal.models.card import ModelCard, check_classes
+from tymbal.models.classifier import Classifier
 from tymbal.store import FeatureStore
 from tymbal.train.data import ClipSet, check_lengths
 
@@ -26,6 +27,27 @@ class Inputs:
     manifest: Path
     folds: Path
     store: Path  # folder
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model, and the clips of one part of a fold, N, as it is given them.
+
+    Args:
+        model: on the clips' device, in evaluation mode.
+        card: of the model.
+        manifest: of the whole data set.
+        folds: of the whole data set.
+        rows: of the part in the manifest, in the order of the clips.
+        clips: with labels and features.
+    """
+
+    model: Classifier
+    card: ModelCard
+    manifest: pd.DataFrame
+    folds: pd.DataFrame
+    rows: pd.DataFrame
+    clips: ClipSet
 
 
 @dataclass(frozen=True)
@@ -47,6 +69,30 @@ class Part:
     loss: Loss
 
 
+def open_part(inputs: Inputs, fold: int, part: str, device: torch.device) -> Opened:
+    """Open a model and the clips of one part of a fold.
+
+    Args:
+        inputs: model, clips and features.
+        fold: its number, from 1.
+        part: `val` or `test`.
+        device: where the model is put, and the clips.
+
+    Raises:
+        InputError: the model was made with other classes or other features, or clips are too long for it.
+    """
+    model, card = load_model(inputs.model, inputs.card)
+    manifest, folds = read_manifest(inputs.manifest), read_folds(inputs.folds)
+    check_classes(card, class_names(manifest))
+    store = FeatureStore(inputs.store, expected=card.frontend)
+    ids = clip_ids(folds, fold, part)
+    rows = clip_rows(manifest, ids)
+    n_frames, _ = model.input_shape
+    check_lengths(store, ids, n_frames, card.long_clips)
+    clips = ClipSet(store, tuple(ids), labels(rows), n_frames, card.scale, device)
+    return Opened(model.to(device), card, manifest, folds, rows, clips)
+
+
 def predict_part(inputs: Inputs, fold: int, part: str, device: torch.device, label_percent: int = 100) -> Part:
     """Predict the clips of one part of a fold.
 
@@ -58,29 +104,18 @@ def predict_part(inputs: Inputs, fold: int, part: str, device: torch.device, lab
         label_percent: how much of the training part the model was trained on.
 
     Raises:
-        InputError: the model was made with other classes or other features, or clips are too long for it.
+        InputError: as of `open_part`.
     """
-    model, card = load_model(inputs.model, inputs.card)
-    manifest = read_manifest(inputs.manifest)
-    classes = class_names(manifest)
-    check_classes(card, classes)
-    store = FeatureStore(inputs.store, expected=card.frontend)
-    folds = read_folds(inputs.folds)
-    ids = clip_ids(folds, fold, part)
-    by_id = manifest.set_index("clip_id")
-    rows = by_id.loc[ids].reset_index()
-    known_sites = frozenset(text(by_id.loc[clip_ids(folds, fold, "train", label_percent), "site"])) - {""}
-    truth = labels(rows)
-    n_frames, _ = model.input_shape
-    check_lengths(store, ids, n_frames, card.long_clips)
-    clips = ClipSet(store, tuple(ids), truth, n_frames, card.scale, device)
-    logits = predict(model.to(device), clips, 16, None, f"{part} clips")
+    opened = open_part(inputs, fold, part, device)
+    rows, clips = opened.rows, opened.clips
+    trained_on = clip_rows(opened.manifest, clip_ids(opened.folds, fold, "train", label_percent))
+    logits = predict(opened.model, clips, 16, None, f"{part} clips")
     predictions = Predictions(
-        clip_ids=ids,
+        clip_ids=list(clips.clip_ids),
         recordings=rows["recording"].tolist(),
         sites=rows["site"].tolist(),
-        classes=classes,
-        scores=scores(logits, card.loss),
-        labels=truth,
+        classes=list(opened.card.classes),
+        scores=scores(logits, opened.card.loss),
+        labels=clips.labels,
     )
-    return Part(rows, known_sites, predictions, store, card.loss)
+    return Part(rows, frozenset(text(trained_on["site"])) - {""}, predictions, clips.store, opened.card.loss)

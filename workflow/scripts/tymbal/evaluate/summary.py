@@ -20,6 +20,7 @@ from tymbal.evaluate.starts import known_of_test_clips, start_columns
 from tymbal.evaluate.tables import read_table, rows_of
 from tymbal.files import read_json
 from tymbal.finished import check_current
+from tymbal.runs import THRESHOLDS as CHOSEN
 from tymbal.runs import Run
 
 MODEL = ["dataset", "model"]
@@ -118,7 +119,7 @@ def collect(
         {**_record(run, folder), "n_test": results[run]["n_clips"], "family": families[run.model]}
         for run, folder in runs
     ]
-    thresholds = (row for run, folder in runs for row in _threshold_rows(run, folder / "thresholds.json"))
+    thresholds = (row for run, folder in runs for row in _threshold_rows(run, folder / CHOSEN))
     per_dataset = {
         name: [_labelled(read_table(folder / file), dataset=dataset) for dataset, folder in datasets.items()]
         for name, file in PER_DATASET.items()

@@ -13,6 +13,7 @@ from tymbal.files import read_json, write_json, write_text
 from tymbal.models.card import ModelCard
 from tymbal.report.numbers import DASH, decimals
 from tymbal.report.results import OVERALL
+from tymbal.runs import THRESHOLDS
 
 BY_CLASS = (("AP", ""), ("F1", "chosen"))  # metrics of a class, with their thresholds
 TEST_CLIPS = {
@@ -65,7 +66,7 @@ def write_card(model: Path, card: ModelCard, kind: str, licence: str | None, out
     Raises:
         InputError: a file of the model's folder is damaged.
     """
-    thresholds = model / "thresholds.json"
+    thresholds = model / THRESHOLDS
     chosen = read_thresholds(thresholds, card.classes) if thresholds.exists() else {}
     if chosen:
         write_json(out / thresholds.name, {name: each.threshold for name, each in chosen.items()})

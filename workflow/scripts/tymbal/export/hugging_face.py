@@ -17,6 +17,7 @@ from tymbal.files import new_folder, write_json
 from tymbal.models.build import load_model
 from tymbal.models.card import ModelCard, read_model_card
 from tymbal.models.ssast import BACKBONE_EPS, SIZES, SSAST
+from tymbal.runs import CARD, WEIGHTS
 
 PREFIX = "audio_spectrogram_transformer."
 # Ours -> theirs; the first that fits.
@@ -49,11 +50,11 @@ def export_hugging_face(folder: Path, out: Path, licence: str | None) -> None:
         InputError: files of the model are missing or damaged, the class has no place for such a network (all reasons
             are told), or `out` is there.
     """
-    card, net = read_model_card(folder / "model.json")
+    card, net = read_model_card(folder / CARD)
     if problems := list(_misfits(net)):
         remedy = "export it to ONNX instead, or train a model with such settings"
         raise InputError.listing(f"{folder}: ASTForAudioClassification has no place for this network", problems, remedy)
-    model, _ = load_model(folder / "model.safetensors", folder / "model.json")
+    model, _ = load_model(folder / WEIGHTS, folder / CARD)
     assert isinstance(model, SSAST)
     with new_folder(out) as partial:
         weights = dict(_weights(model))

@@ -17,6 +17,7 @@ from tymbal.files import new_folder, write_json
 from tymbal.models.build import load_model
 from tymbal.models.card import ModelCard
 from tymbal.models.classifier import Classifier
+from tymbal.runs import CARD, WEIGHTS
 
 NEEDED = ("onnx", "onnxscript")  # envs/export.in
 
@@ -50,7 +51,7 @@ def export_onnx(folder: Path, out: Path, licence: str | None) -> None:
         raise InputError(
             f"export to ONNX needs {' and '.join(missing)}; not installed here. Run: pip install -r envs/export.txt"
         )
-    model, card = load_model(folder / "model.safetensors", folder / "model.json")
+    model, card = load_model(folder / WEIGHTS, folder / CARD)
     told = front_end(card)
     with new_folder(out) as partial:
         with _quiet():

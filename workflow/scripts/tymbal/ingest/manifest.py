@@ -6,6 +6,7 @@ in [0, 1]. Rows are sorted by clip_id. `path` is relative to the named root, `sh
 clip may be a stretch. The label cells of an unlabelled clip are empty: not known, which is not 0.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,11 @@ def read_manifest(path: Path) -> pd.DataFrame:
 def class_names(manifest: pd.DataFrame) -> list[str]:
     """The classes, in the order that is part of every model."""
     return [column.removeprefix(LABEL) for column in manifest.columns if column.startswith(LABEL)]
+
+
+def clip_rows(manifest: pd.DataFrame, clip_ids: Sequence[str]) -> pd.DataFrame:
+    """Rows of the clips named, in their order."""
+    return manifest.set_index("clip_id").loc[list(clip_ids)].reset_index()
 
 
 def labels(manifest: pd.DataFrame) -> np.ndarray:

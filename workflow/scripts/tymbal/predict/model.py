@@ -18,6 +18,7 @@ from tymbal.models.build import load_model
 from tymbal.models.card import ModelCard
 from tymbal.models.classifier import Classifier
 from tymbal.predict.windows import Windows
+from tymbal.runs import CARD, WEIGHTS
 from tymbal.seasons import predictor_name
 from tymbal.train.data import LOSS_ALLOWED
 
@@ -52,8 +53,8 @@ class Predictor:
             InputError: files are missing or damaged, the model was trained on features made elsewhere, or on those of
                 a front end that this version does not compute; every difference is told.
         """
-        card_path = folder / "model.json"
-        model, card = load_model(folder / "model.safetensors", card_path)
+        card_path = folder / CARD
+        model, card = load_model(folder / WEIGHTS, card_path)
         told = card.frontend
         if told["backend"] not in BACKENDS:
             raise InputError(

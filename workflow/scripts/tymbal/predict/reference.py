@@ -13,17 +13,16 @@ import pandas as pd
 import torch
 
 from tymbal.errors import InputError
+from tymbal.evaluate.predicting import Inputs, open_part
 from tymbal.evaluate.targets import binarise
 from tymbal.files import atomic, read_json
-from tymbal.folds import clip_ids, read_folds
+from tymbal.folds import clip_ids
 from tymbal.groups import recording_names, text
 from tymbal.inference import of_all, scores
-from tymbal.ingest.manifest import class_names, labels, read_manifest
-from tymbal.models.build import load_model
-from tymbal.models.card import check_classes
+from tymbal.ingest.manifest import clip_rows, labels
 from tymbal.models.classifier import Classifier
+from tymbal.runs import CARD, WEIGHTS
 from tymbal.seasons import data_beside
-from tymbal.store import FeatureStore
 from tymbal.train.data import ClipSet
 from tymbal.train.finetune import content
 
@@ -87,7 +86,7 @@ def make_reference(model: Path, device: torch.device, out: Path) -> None:
     Raises:
         InputError: the model's own files are missing or damaged.
     """
-    classes = read_json(model / "model.json")["classes"]
+    classes = read_json(model / CARD)["classes"]
     try:
         reference = _predicted(model, device)
     except InputError as error:
@@ -108,30 +107,27 @@ def _predicted(folder: Path, device: torch.device) -> Reference:
     data = data_beside(folder.resolve())
     if data is None:
         raise InputError(f"{folder} is not in a data set's results, as results/DATASET/MODEL/fold1/seed0 is")
-    store_folder = data / "fbank" / record["model"]["frontend"]
-    needed = (data / "manifest.csv", data / "folds.csv", store_folder / "index.csv")
+    store = data / "fbank" / record["model"]["frontend"]
+    inputs = Inputs(folder / WEIGHTS, folder / CARD, data / "manifest.csv", data / "folds.csv", store)
+    needed = (inputs.manifest, inputs.folds, store / "index.csv")
     if missing := [path for path in needed if not path.exists()]:
         raise InputError(f"the data that the model was trained on are not beside it: {missing[0]} is not there")
-    network, card = load_model(folder / "model.safetensors", folder / "model.json")
-    manifest, folds = read_manifest(needed[0]), read_folds(needed[1])
-    check_classes(card, class_names(manifest))
-    store = FeatureStore(store_folder, expected=card.frontend)
     fold = record["run"]["fold"]
-    train = clip_ids(folds, fold, "train", record["model"]["train"]["label_percent"])
-    ids = clip_ids(folds, fold, "val")
-    by_id = manifest.set_index("clip_id")
-    rows = by_id.loc[ids].reset_index()
-    n_frames, _ = network.input_shape
-    clips = ClipSet(store, tuple(ids), labels(rows), n_frames, card.scale, device)
-    if content(manifest, clips) != record["val"]:
-        raise InputError(f"{needed[0]} or {needed[1]} is another one than when the model was trained")
-    logits, embeddings = _heard(network.to(device), clips)
-    targets, keep = binarise(labels(by_id.loc[train]), record["target_rule"])
+    opened = open_part(inputs, fold, "val", device)
+    rows, clips = opened.rows, opened.clips
+    if content(opened.manifest, clips) != record["val"]:
+        raise InputError(f"{inputs.manifest} or {inputs.folds} is another one than when the model was trained")
+    train = clip_ids(opened.folds, fold, "train", record["model"]["train"]["label_percent"])
+    logits, embeddings = _heard(opened.model, clips)
+    if not (largest := np.abs(embeddings).max()) <= np.finfo(np.float16).max:  # NaN is not, either
+        raise InputError(f"embeddings of its validation clips go up to {largest:.3g}, beyond float16's largest number")
+    targets, keep = binarise(labels(clip_rows(opened.manifest, train)), record["target_rule"])
+    frames = map(clips.store.frames, clips.clip_ids)
     return Reference(
         why=np.array(""),
         embeddings=embeddings.astype(np.float16),
-        scores=scores(logits, card.loss),
-        log_mel_mean=np.array([store.frames(clip_id).mean(dtype=np.float32) for clip_id in ids], np.float32),
+        scores=scores(logits, opened.card.loss),
+        log_mel_mean=np.array([each.mean(dtype=np.float32) for each in frames], np.float32),
         recording=_names(recording_names(rows)),
         site=_names(text(rows["site"])),
         prevalence=targets.sum(axis=0) / np.maximum(keep.sum(axis=0), 1),
