@@ -207,7 +207,7 @@ def _checks(rng: np.random.Generator, objective: str) -> pd.DataFrame:
         table[f"{side}_loss"] = noisy["nce"] + 10 * noisy.get("mse", 0) if "nce" in noisy else 20.0
         for name, value in noisy.items():
             table[f"{side}_{name}"] = value
-    table["val_spread"] = 0.4
+    table["val_spread"], table["val_spread_patches"] = 0.4, 0.6
     table["clips_per_s"] = 150.0
     table["seconds"] = 190.0
     kept = 30 if objective in LATENT else table["val_loss"].idxmin() + 1

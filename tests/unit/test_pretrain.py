@@ -269,14 +269,22 @@ def test_divergence_stops_with_a_remedy(inputs, tmp_path, monkeypatch):
     assert not made.encoder.exists()
 
 
-def test_collapse_stops_with_a_remedy(inputs, tmp_path, monkeypatch):
-    embed, before = MaskedPatchModel.embed, iter([True])
-    monkeypatch.setattr(
-        MaskedPatchModel,
-        "embed",
-        lambda *a: (1.0 if next(before, False) else 1e-4) * embed(*a),
-    )
-    with pytest.raises(InputError, match=r"the encoder has collapsed.*Lower train\.optimizer\.lr"):
+@pytest.mark.parametrize("what", ["clips", "patches"])
+def test_collapse_stops_with_a_remedy(inputs, tmp_path, monkeypatch, what):
+    """Once training has begun, all clips give the same tokens, or all patches of a clip."""
+    tokens, steps = MaskedPatchModel.tokens, []
+
+    def collapsed(*args):
+        made, sounding = tokens(*args)
+        if steps and what == "patches":
+            made = made.mean(dim=1, keepdim=True).expand_as(made)
+        elif steps:
+            made = torch.arange(made.shape[1])[:, None].expand_as(made).float()
+        return made, sounding
+
+    monkeypatch.setattr(MaskedPatchModel, "before_step", lambda self, step: steps.append(step))
+    monkeypatch.setattr(MaskedPatchModel, "tokens", collapsed)
+    with pytest.raises(InputError, match=rf"collapsed: .* between {what} by .*Lower train\.optimizer\.lr"):
         run(inputs, tmp_path / "flat", settings())
 
 

@@ -24,12 +24,16 @@ def test_a_row_a_pre_training_with_the_losses_of_the_kept_check(tmp_path):
         assert row["best_check"] == kept["check"]
         assert row["checks"] == len(history) == 30
         assert row["kept_by"] == "val_loss"
-        for column in ("val_loss", "val_nce", "val_accuracy", "val_mse", "val_spread"):
+        for column in ("val_loss", "val_nce", "val_accuracy", "val_mse", "val_spread", "val_spread_patches"):
             assert row[column] == kept[column]
         assert (row["n_masked"], row["n_patches"], row["steps"], row["n_short"]) == (48, 62, 3000, 7)
     assert len(tables["pretext_curves"]) == 60
     losses = ["loss", "nce", "accuracy", "mse"]
-    columns = [*CURVES, *(f"train_{name}" for name in losses), *(f"val_{name}" for name in [*losses, "spread"])]
+    columns = [
+        *CURVES,
+        *(f"train_{name}" for name in losses),
+        *(f"val_{name}" for name in [*losses, "spread", "spread_patches"]),
+    ]
     assert tables["pretext_curves"].columns.tolist() == [*columns, *CURVES_END]
 
 

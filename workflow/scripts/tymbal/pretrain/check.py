@@ -1,4 +1,4 @@
-"""Held-out recordings: how well the pretext task goes on them, and whether the encoder still tells clips apart."""
+"""Held-out recordings: how well the pretext task goes on them, and whether the encoder still tells sounds apart."""
 
 import logging
 from collections.abc import Iterator
@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tymbal.config.pretrain import Pretraining
+from tymbal.config.pretrain import LatentPretext, Pretraining
 from tymbal.errors import InputError
 from tymbal.inference import of_all
+from tymbal.pretrain.latents import mean_token, token_std
 from tymbal.pretrain.pretext import PretextModel
 from tymbal.seeds import derive
 from tymbal.train.data import Batch, ClipSet
@@ -19,8 +20,9 @@ from tymbal.train.distributed import summed
 log = logging.getLogger(__name__)
 
 MOST_CLIPS = 4096  # of a data set that a check looks at: enough to choose by, however large the corpus
-SPREAD_CLIPS = 256  # of a data set that the spread is measured on
-COLLAPSED = 0.01  # of the spread before training
+SPREAD_CLIPS = 256  # of a data set that the spreads are measured on
+COLLAPSED = 0.01  # of a spread before training
+NEARLY = 0.1  # likewise: what is warned of
 
 
 class Part(NamedTuple):
@@ -28,6 +30,13 @@ class Part(NamedTuple):
 
     clips: ClipSet
     weight: float  # how many of its clips an epoch of training takes
+
+
+class Spread(NamedTuple):
+    """How much the encoder's tokens differ: standard deviations, averaged over components."""
+
+    clips: float  # of the mean token, between clips
+    patches: float  # of the tokens of a clip, between its patches
 
 
 class Check:
@@ -46,24 +55,35 @@ class Check:
     ) -> None:
         self.parts, self.settings, self.seed, self.dtype = parts, settings, seed, dtype
         self.spread_before = self._spread(model)
-        log.info("spread of held-out clips before training: %.3g", self.spread_before)
-        if self.spread_before == 0:
+        log.info("before training, %s", self.spread_before)
+        if self.spread_before.clips == 0:
             log.warning("the held-out clips do not differ, so that a collapse of the encoder cannot be noticed")
 
     def __call__(self, model: PretextModel) -> dict[str, Any]:
         """Columns for the history.
 
         Raises:
-            InputError: the encoder gives all clips nearly the same answer.
+            InputError: the encoder gives all clips, or all patches of a clip, nearly the same answer.
         """
-        columns = {**self._losses(model), "val_spread": self._spread(model)}
-        if columns["val_spread"] < COLLAPSED * self.spread_before:
-            raise InputError(
-                f"the encoder has collapsed: its output differs between clips by {columns['val_spread']:.2g} (standard "
-                f"deviation), by {self.spread_before:.2g} before training. "
-                f"Lower train.optimizer.lr (now {self.settings.train.optimizer.lr:g}) or lengthen the warm-up."
+        spread = self._spread(model)
+        for what, now, before in zip(Spread._fields, spread, self.spread_before, strict=True):
+            told = (
+                f"its output differs between {what} by {now:.2g} (standard deviation), by {before:.2g} at first. "
+                + self._remedy(what)
             )
-        return columns
+            if now < COLLAPSED * before:
+                raise InputError(f"the encoder has collapsed: {told}")
+            if now < NEARLY * before:
+                log.warning("the encoder may be about to collapse: %s", told)
+        return {**self._losses(model), "val_spread": spread.clips, "val_spread_patches": spread.patches}
+
+    def _remedy(self, what: str) -> str:
+        settings = self.settings
+        common = f"Lower train.optimizer.lr (now {settings.train.optimizer.lr:g}) or lengthen the warm-up"
+        if what == "patches" and isinstance(settings.pretext, LatentPretext):
+            # What draws all patches of a clip to the same point.
+            return f"Give the global objectives less weight in pretext.weights; 0.005 suits small trainings. {common}."
+        return f"{common}."
 
     @torch.inference_mode()
     def _losses(self, model: PretextModel) -> dict[str, float]:
@@ -84,16 +104,17 @@ class Check:
         return {name: summed(torch.tensor(part, dtype=torch.float64)).item() for name, part in means.items()}
 
     @torch.inference_mode()
-    def _spread(self, model: PretextModel) -> float:
-        """Standard deviation between clips of their mean token, averaged over its components."""
+    def _spread(self, model: PretextModel) -> Spread:
         model.eval()
 
-        def embed(batch: Batch) -> Tensor:
-            return model.embed(batch.x, None if batch.full else batch.n_frames[batch.share.rows]).double()
+        def moments(batch: Batch) -> Tensor:
+            tokens, sounding = model.tokens(batch.x, None if batch.full else batch.n_frames[batch.share.rows])
+            return torch.cat([mean_token(tokens, sounding), token_std(tokens, sounding)], dim=1).double()
 
         size = self.settings.train.batch_size
-        pooled = [of_all(evenly(clips, SPREAD_CLIPS), size, embed) for clips, _ in self.parts]
-        return torch.cat(pooled).std(dim=0, correction=0).mean().item()
+        pooled = torch.cat([of_all(evenly(clips, SPREAD_CLIPS), size, moments) for clips, _ in self.parts])
+        mean, deviation = pooled.unbind(dim=1)  # [N, D] each
+        return Spread(mean.std(dim=0, correction=0).mean().item(), deviation.mean().item())
 
 
 def to_mix(clips: ClipSet, batch_size: int, seed: int) -> Iterator[Batch]:

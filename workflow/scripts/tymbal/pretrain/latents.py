@@ -67,8 +67,7 @@ def prediction_std(predicted: Tensor, mask: BlockMask) -> Tensor:
     clones, n_hidden = mask.hidden.shape[1:]
     scored = None if mask.scored is None else mask.scored[:, 0]
     x = predicted[:, :n_hidden].float()
-    deviation = mean_token((x - mean_token(x, scored)).square(), scored).sqrt()
-    return deviation.mean(dim=(1, 2)).sum() / (mask.n_masks / clones)
+    return token_std(x, scored).mean(dim=(1, 2)).sum() / (mask.n_masks / clones)
 
 
 def mean_token(x: Tensor, counted: Tensor | None) -> Tensor:
@@ -77,6 +76,11 @@ def mean_token(x: Tensor, counted: Tensor | None) -> Tensor:
         return x.mean(dim=1, keepdim=True)
     n = counted.sum(dim=1)[:, None, None].clamp(min=1)
     return (x * counted[:, :, None]).sum(dim=1, keepdim=True) / n
+
+
+def token_std(x: Tensor, counted: Tensor | None) -> Tensor:
+    """Standard deviation over the tokens of each clip, or over those that are counted: [B, m, D] in, [B, 1, D] out."""
+    return mean_token((x - mean_token(x, counted)).square(), counted).sqrt()
 
 
 def take(x: Tensor, index: Tensor) -> Tensor:

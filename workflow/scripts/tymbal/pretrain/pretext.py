@@ -38,12 +38,15 @@ class PretextModel(Encoder):
     def before_step(self, step: int) -> None:
         """What has to happen before an optimiser step, counted from 0 over the whole training."""
 
-    def embed(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
-        """Mean token of each clip with nothing masked, [B, D].
+    def tokens(self, x: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What the encoder makes of whole clips, in which padding takes no part.
 
         Args:
             x: normalised log-mel, [B, T, F].
             n_frames: true frames, [B]; None if none is padded.
+
+        Returns:
+            Patch tokens [B, n, D], and which of them hold no padding, [B, n]; None for all.
         """
         raise NotImplementedError
 

@@ -106,14 +106,11 @@ class MaskedPatchModel(SsastBackbone, PretextModel):
         tokens = torch.where(hidden[:, :, None], self.mask_embed.to(tokens.dtype), tokens)
         return take(self._encode(tokens, valid), mask)
 
-    def embed(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
-        """As `PretextModel.embed`; padding takes no part in the encoder either."""
+    def tokens(self, x: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """As `PretextModel.tokens` has it."""
         valid = None if n_frames is None else n_frames // self.patch[1]
         z = self._encode(self.patch_embed(x), valid)
-        if valid is None:
-            return z.mean(dim=1)
-        sounding = self._sounding(z.shape[1] // self.grid[0], valid)[:, :, None]
-        return (z * sounding).sum(dim=1) / sounding.sum(dim=1)
+        return z, None if valid is None else self._sounding(z.shape[1] // self.grid[0], valid)
 
     def fill_in(self, x: Tensor, n_frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """As `PretextModel.fill_in`: with the reconstruction.

@@ -236,12 +236,12 @@ class MaskedLatentModel(SslamBackbone, PretextModel):
         _, made = self.teacher.encode(patches, sounding, want_mlp=True)
         return targets([each[:, self.class_tokens :] for each in made], sounding)
 
-    def embed(self, x: Tensor, n_frames: Tensor | None) -> Tensor:
-        """As `PretextModel.embed` has it."""
+    def tokens(self, x: Tensor, n_frames: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """As `PretextModel.tokens` has it."""
         patches = self.embed_patches(x)
         sounding = None if n_frames is None else self.sounding(n_frames)[:, : patches.shape[1]]
         tokens, _ = self.encode(patches, sounding)
-        return mean_token(tokens[:, self.class_tokens :], sounding)[:, 0]
+        return tokens[:, self.class_tokens :], sounding
 
     def fill_in(self, x: Tensor, n_frames: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """As `PretextModel.fill_in` has it.
