@@ -73,7 +73,7 @@ def _write_sources(folder: Path) -> None:
     labels = rng.integers(0, len(CLASSES), (n_files, 2)) * rng.integers(0, 2, (n_files, 1))
     with (folder / "all.json").open("w") as manifest, (folder / "files.txt").open("w") as listing:
         manifest.write('{"data": [')
-        for i, file in enumerate(_names()):
+        for i, file in enumerate(names()):
             own = sorted({CLASSES[label] for label in labels[i]})
             entry = {"wav": f"D:\\field\\specs\\{file}", "labels": own, "weights": [1.0, 0.6][: len(own)]}
             manifest.write((", " if i else "") + json.dumps(entry))
@@ -82,14 +82,15 @@ def _write_sources(folder: Path) -> None:
     tables = [(folder / f"measured-{i}.csv").open("w") for i in range(SHARDS)]
     for table in tables:
         table.write("file,sample_rate,channels,duration_s,n_samples,sha256,problem\n")
-    for i, file in enumerate(_names()):
+    for i, file in enumerate(names()):
         tables[i * SHARDS // n_files].write(f"{file},16000,1,5.995,598,{i:064x},\n")
     for table in tables:
         table.close()
 
 
-def _names() -> Iterator[str]:
-    for i in range(N_RECORDINGS):
+def names(n_recordings: int = N_RECORDINGS) -> Iterator[str]:
+    """Files of recordings at several sites, a segment each."""
+    for i in range(n_recordings):
         begin = datetime.datetime(2024, 1, 1) + datetime.timedelta(minutes=10 * (i // N_SITES))
         for k in range(1, N_SEGMENTS + 1):
             yield f"SITE{i % N_SITES:02}_{begin:%Y%m%d_%H%M%S}_{k}.pt"

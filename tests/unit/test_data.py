@@ -12,8 +12,9 @@ from tymbal.errors import InputError
 from tymbal.norm import Scale
 from tymbal.seeds import derive
 from tymbal.store import FeatureStore
-from tymbal.train import data
+from tymbal.train import data, distributed, frames
 from tymbal.train.data import ClipSet, check_lengths, epoch_order
+from tymbal.train.frames import fits
 
 T, F, C = 12, 8, 3
 PER_SHARD = 10
@@ -152,10 +153,16 @@ def test_a_window_is_asked_for_when_the_one_before_begins(many, monkeypatch):
     monkeypatch.setattr(data, "ThreadPoolExecutor", AtOnce)
     windows = epoch_order(many, "none", 0, 1)
     asked, asked_at, seen = [], [], []
-    monkeypatch.setattr(FeatureStore, "read_ahead", lambda self, ids: (asked.append(ids), asked_at.append(len(seen))))
+
+    def read_ahead(self, places):
+        asked.append(places)
+        asked_at.append(len(seen))
+
+    monkeypatch.setattr(FeatureStore, "read_ahead", read_ahead)
     for batch in many.batches(windows, 16):
         seen.append(batch)
-    assert asked == [[many.clip_ids[i] for i in window] for window in windows]
+    for places, window in zip(asked, windows, strict=True):
+        assert np.array_equal(places, many.store.where([many.clip_ids[i] for i in window]))
     assert [len(window) for window in windows] == [40] * 5
     assert asked_at == [0, 0, 2, 5, 7]  # batches of 16 before clips 0, 0, 40, 80, 120
 
@@ -207,6 +214,74 @@ def test_batches_of_short_clips_are_short(tmp_path):
     lengths = [batch.x.shape[1] for batch in clips.in_order(3)]
     assert lengths == [8, 8, 12, 12]  # the longest have 8, 11, 14 and 15 frames
     assert all(batch.n_frames.max() <= batch.x.shape[1] for batch in clips.in_order(3))
+
+
+@pytest.fixture
+def room(monkeypatch):
+    """The device has memory to spare, so that what is used twice is held there."""
+    monkeypatch.setattr(frames, "free_memory", lambda device: 2**30)
+
+
+SHAPES = {
+    "padded": {},
+    "cut at random": {"n_frames": 8},
+    "of the longest": {"n_frames": 40, "trim": 4},
+    "of the longest or cut": {"n_frames": 8, "trim": 4},
+}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("place", [(0, 1), (1, 3), (6, 7)])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_batches_of_clips_on_the_device_are_those_of_the_files(tmp_path, monkeypatch, room, shape, place, whole):
+    """In one process or several, the last of which finds no clip of its own in a batch of six."""
+    monkeypatch.setattr(distributed, "rank", lambda: place[0])
+    monkeypatch.setattr(distributed, "world", lambda: place[1])
+    all_clips = clip_set(tmp_path / "store", 60)
+    listed = np.random.default_rng(1).permutation(60)[:45]  # from all shards, in another order
+    clips = dataclasses.replace(all_clips.subset(listed), **SHAPES[shape])
+    order = epoch_order(clips, "balanced", 0, 1)  # some clips several times
+    passes = [list(clips.batches(order, 6, np.random.default_rng(2), whole=whole)) for _ in range(2)]
+    assert clips.frames.held is not None
+    for mapped, held in zip(*passes, strict=True):
+        assert mapped.share == held.share and mapped.full == held.full
+        assert mapped.x.dtype == held.x.dtype
+        for name in ("x", "n_frames", "y"):
+            assert torch.equal(getattr(mapped, name), getattr(held, name))
+
+
+def test_features_of_the_usual_size_are_the_same_on_the_device(tmp_path, room):
+    """Where numbers of threads and vector units matter."""
+    rng = np.random.default_rng(0)
+    features = {f"clip{i:02d}": rng.normal(-8, 3, (int(rng.integers(900, 1100)), 128)) for i in range(12)}
+    store = FeatureStore(write_store(tmp_path / "store", features, shard_clips=5))
+    scale = Scale.of(-4.27, 4.57, "original")
+    clips = ClipSet(store, tuple(features), np.zeros((12, 1), np.float32), 1024, scale, torch.device("cpu"))
+    mapped, held = (torch.cat([batch.x for batch in clips.in_order(5)]) for _ in range(2))
+    assert torch.equal(mapped, held)
+
+
+def test_clips_used_again_are_read_once(many, room, monkeypatch):
+    next(many.in_order(16))
+    assert many.frames.held is None
+    many.frames.begin()
+    monkeypatch.setattr(FeatureStore, "batch", lambda *given: pytest.fail("read"))
+    monkeypatch.setattr(FeatureStore, "packed", lambda *given: pytest.fail("loaded"))
+    monkeypatch.setattr(FeatureStore, "read_ahead", lambda *given: pytest.fail("asked for"))
+    for epoch in (2, 3):
+        assert sum(len(batch.x) for batch in many.batches(epoch_order(many, "none", 0, epoch), 16)) == 200
+
+
+def test_on_a_cpu_clips_stay_in_files(many):
+    for _ in range(3):
+        next(many.in_order(16))
+    assert many.frames.held is None
+
+
+def test_half_of_what_is_free_may_be_taken():
+    assert fits(500, 1000)
+    assert not fits(501, 1000)
+    assert not fits(1, 0)
 
 
 def test_a_tenth_of_a_clip_may_be_lost(tmp_path):

@@ -60,7 +60,7 @@ def test_files_are_opened_when_they_are_needed(folder):
 def test_a_batch_is_normalised_once_and_cut_or_padded(folder):
     features = FeatureStore(folder)
     mean, std = -4.0, 3.0
-    x, n_true = features.batch(["d", "001", "b", "001"], 58, mean, std, 0.25)
+    x, n_true = features.batch(features.where(["d", "001", "b", "001"]), 58, mean, std, 0.25)
     assert x.shape == (4, 58, 128) and x.dtype == torch.float32
     assert n_true.tolist() == [58, 28, 58, 28]
     for row, clip_id, kept in zip(x, ["d", "001", "b", "001"], n_true, strict=True):
@@ -72,7 +72,7 @@ def test_a_batch_is_normalised_once_and_cut_or_padded(folder):
 def test_a_reader_cannot_change_the_files(folder):
     features = FeatureStore(folder)
     before, raw = contents(folder), features.frames("a").copy()
-    features.batch(["a"], 48, -4.0, 3.0, 0.0)[0].zero_()
+    features.batch(features.where(["a"]), 48, -4.0, 3.0, 0.0)[0].zero_()
     np.testing.assert_array_equal(features.frames("a"), raw)
     features.frames("a")[:] = 0
     assert contents(folder) == before
@@ -86,15 +86,25 @@ def test_stretches_are_neighbours_joined_in_the_order_of_the_files(folder):
     np.testing.assert_array_equal(np.concatenate(found), wanted)
 
 
+def test_clips_are_packed_in_the_order_of_the_files(folder):
+    features, ids = FeatureStore(folder), ["d", "001", "b", "NA"]
+    frames, begin = features.packed(features.where(ids), torch.device("cpu"))
+    assert frames.dtype == torch.float16
+    assert begin.tolist() == [28 + 38 + 58, 0, 28 + 38, 28]
+    for clip_id, first in zip(ids, begin, strict=True):
+        np.testing.assert_array_equal(frames[first : first + LENGTHS[clip_id]], features.frames(clip_id))
+
+
 def test_what_is_read_ahead_are_the_bytes_of_the_clips(folder, monkeypatch):
-    FeatureStore(folder).read_ahead(["d"])  # as the system has it
+    features = FeatureStore(folder)
+    features.read_ahead(features.where(["d"]))  # as the system has it
     asked = []
 
     def fadvise(descriptor, offset, length, advice):
         asked.append((Path(f"/proc/self/fd/{descriptor}").readlink().name, offset, length, advice))
 
     monkeypatch.setattr(os, "posix_fadvise", fadvise)
-    FeatureStore(folder).read_ahead(["d", "001", "NA"])
+    features.read_ahead(features.where(["d", "001", "NA"]))
     needed = os.POSIX_FADV_WILLNEED
     assert asked == [("shard-00000.npy", 0, 66 * 256, needed), ("shard-00002.npy", 68 * 256, 78 * 256, needed)]
 

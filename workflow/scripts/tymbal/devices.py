@@ -5,6 +5,7 @@ import os
 import resource
 
 import torch
+from torch import Tensor
 
 from tymbal import launch
 from tymbal.errors import InputError
@@ -46,6 +47,16 @@ def _own_gpu() -> torch.device:
             "node have so many, and does the job get all of them on each node?"
         )
     return torch.device("cuda", place)
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Values from the CPU on a device. Only from pinned memory does a copy not wait for what the GPU is doing."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that are free, of which torch has not taken any; of a CPU 0, which has none of its own."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else 0
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -28,6 +28,10 @@ class Places(NamedTuple):
     start: np.ndarray  # [N] first row in it
     n_frames: np.ndarray  # [N]
 
+    def at(self, positions: np.ndarray) -> "Places":
+        """Where some of them are."""
+        return Places(*(column[positions] for column in self))
+
 
 class FeatureStore:
     """A feature store, mapped into memory.
@@ -70,10 +74,10 @@ class FeatureStore:
         if len(set(kinds.values())) > 1:
             cases = [f"{dataset}: {rate} Hz, {n_mels} mel bins" for dataset, (rate, n_mels) in kinds.items()]
             raise InputError.listing("features of one corpus differ", cases, "give its data sets one front end")
-        ids = [f"{dataset}:{clip_id}" for dataset, store in stores.items() for clip_id in store.clip_ids]
+        ids = [f"{dataset}:" + store.clip_ids for dataset, store in stores.items()]
         first_shard = np.cumsum([0, *(len(store._files) for store in stores.values())])
         shards = [store._places.shard + begin for store, begin in zip(stores.values(), first_shard, strict=False)]
-        first.clip_ids = pd.Index(ids)
+        first.clip_ids = ids[0].append(ids[1:])
         first._places = Places(
             np.concatenate(shards),
             *(np.concatenate([store._places[i] for store in stores.values()]) for i in (1, 2)),
@@ -97,67 +101,67 @@ class FeatureStore:
                 f"{indices}: no features of {absent.sum()} of {len(rows)} clips, such as {names}. "
                 "Made from another manifest: delete it, and index_fbank makes it again."
             )
-        return Places(*(column[rows] for column in self._places))
+        return self._places.at(rows)
 
     def frames(self, clip_id: str) -> np.ndarray:
         """The features of one clip, [T, F] float16; a view of the file."""
-        shard, start, length = self._place(clip_id)
+        row = self.clip_ids.get_loc(clip_id)
+        shard, start, length = (int(column[row]) for column in self._places)
         return self._shard(shard)[start : start + length].numpy()
 
-    def batch(
-        self,
-        clip_ids: Sequence[str],
-        n_frames: int,
-        mean: float,
-        std: float,
-        pad_value: float,
-        first: Sequence[int] | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def batch(self, places: Places, n_frames: int, mean: float, std: float, pad_value: float) -> tuple[Tensor, Tensor]:
         """Normalised features of some clips, cut or padded at the end to one length.
 
         Args:
-            clip_ids: B clips.
+            places: of B clips, or of parts of them.
             n_frames: the length.
             mean: of the training frames, natural log.
             std: of the training frames; features are (x - mean) / (2 std), as AST and SSAST have it.
             pad_value: what padding holds, in normalised units.
-            first: frame of each clip to begin with, [B]; None for the beginning.
 
         Returns:
             [B, n_frames, F] float32, and the number of frames that are not padding, [B] int64.
         """
-        x = torch.empty(len(clip_ids), n_frames, self.state.n_mels)
-        kept = torch.empty(len(clip_ids), dtype=torch.int64)
-        scale = 1 / (2 * std)
-        offset = torch.tensor(-mean * scale)
-        for i, clip_id in enumerate(clip_ids):
-            shard, start, length = self._place(clip_id)
-            if first is not None:
-                start, length = start + first[i], length - first[i]
-            kept[i] = n = min(length, n_frames)
+        kept = np.minimum(places.n_frames, n_frames)
+        x = torch.empty(len(kept), n_frames, self.state.n_mels)
+        rows = zip(places.shard.tolist(), places.start.tolist(), kept.tolist(), strict=True)
+        for i, (shard, start, n) in enumerate(rows):
             # Clip by clip, so that what was just widened is normalised, in one pass, while it is in the cache.
-            clip = x[i, :n].copy_(self._shard(shard)[start : start + n])
-            torch.add(offset, clip, alpha=scale, out=clip)
+            normalise(x[i, :n].copy_(self._shard(shard)[start : start + n]), mean, std)
             x[i, n:] = pad_value
-        return x, kept
+        return x, torch.from_numpy(kept)
 
     def stretches(self, clip_ids: Sequence[str]) -> Iterator[np.ndarray]:
         """The frames of some clips in the order of the files, neighbours joined: [T, F] float16 views."""
-        for shard, start, stop in self._ranges(clip_ids):
-            yield self._shard(shard)[start:stop].numpy()
+        yield from self._stretches(self.where(clip_ids))
 
-    def read_ahead(self, clip_ids: Sequence[str]) -> None:
-        """Ask the system to read these clips from the disk, in the order of the files, before they are needed."""
+    def packed(self, places: Places, device: torch.device) -> tuple[Tensor, np.ndarray]:
+        """The frames of some clips one after the other on a device, in the order of the files.
+
+        Returns:
+            [sum of frames, F] float16, and the first row of each clip.
+        """
+        n_frames, order = places.n_frames, _in_files(places)
+        begin = np.empty(len(order), dtype=np.int64)
+        begin[order] = np.cumsum(n_frames[order]) - n_frames[order]
+        frames = torch.empty(int(n_frames.sum()), self.state.n_mels, dtype=torch.float16, device=device)
+        filled = 0
+        for stretch in self._stretches(places):
+            frames[filled : filled + len(stretch)] = torch.from_numpy(stretch)
+            filled += len(stretch)
+        return frames, begin
+
+    def read_ahead(self, places: Places) -> None:
+        """Ask the system to read clips from the disk, in the order of the files, before they are needed."""
         row = 2 * self.state.n_mels  # bytes; the header of the file is less than a page, and pages are what is read
-        for shard, ranges in groupby(self._ranges(clip_ids), key=itemgetter(0)):
+        for shard, ranges in groupby(_ranges(places), key=itemgetter(0)):
             with self._files[shard].open("rb") as file:
                 for _, start, stop in ranges:
                     os.posix_fadvise(file.fileno(), start * row, (stop - start) * row, os.POSIX_FADV_WILLNEED)
 
-    def _place(self, clip_id: str) -> tuple[int, int, int]:
-        row = self.clip_ids.get_loc(clip_id)
-        shard, start, n_frames = self._places
-        return int(shard[row]), int(start[row]), int(n_frames[row])
+    def _stretches(self, places: Places) -> Iterator[np.ndarray]:
+        for shard, start, stop in _ranges(places):
+            yield self._shard(shard)[start:stop].numpy()
 
     def _shard(self, number: int) -> Tensor:
         if number not in self._shards:
@@ -165,14 +169,25 @@ class FeatureStore:
             self._shards[number] = torch.from_numpy(np.load(self._files[number], mmap_mode="c"))
         return self._shards[number]
 
-    def _ranges(self, clip_ids: Sequence[str]) -> Iterator[tuple[int, int, int]]:
-        """(shard, first row, row after the last) of clips, neighbours joined, in the order of the files."""
-        shard, start, n_frames = self.where(clip_ids)
-        order = np.lexsort((start, shard))
-        shard, start, stop = shard[order], start[order], (start + n_frames)[order]
-        gap = (shard[1:] != shard[:-1]) | (start[1:] != stop[:-1])
-        firsts, lasts = np.append(True, gap), np.append(gap, True)
-        yield from zip(shard[firsts].tolist(), start[firsts].tolist(), stop[lasts].tolist(), strict=True)
+
+def _in_files(places: Places) -> np.ndarray:
+    """The order of clips in the files."""
+    return np.lexsort((places.start, places.shard))
+
+
+def _ranges(places: Places) -> Iterator[tuple[int, int, int]]:
+    """(shard, first row, row after the last) of clips, neighbours joined, in the order of the files."""
+    shard, start, n_frames = places.at(_in_files(places))
+    stop = start + n_frames
+    gap = (shard[1:] != shard[:-1]) | (start[1:] != stop[:-1])
+    firsts, lasts = np.append(True, gap), np.append(gap, True)
+    yield from zip(shard[firsts].tolist(), start[firsts].tolist(), stop[lasts].tolist(), strict=True)
+
+
+def normalise(log_mel: Tensor, mean: float, std: float) -> Tensor:
+    """(x - mean) / (2 std), written over x in one pass."""
+    scale = 1 / (2 * std)
+    return torch.add(torch.tensor(-mean * scale), log_mel, alpha=scale, out=log_mel)
 
 
 def _check(found: Mapping[str, Any], expected: Mapping[str, Any], path: Path) -> None:

@@ -88,7 +88,7 @@ class Check:
     @torch.inference_mode()
     def _losses(self, model: PretextModel) -> dict[str, float]:
         model.eval()
-        means: dict[str, float] = {}
+        means: dict[str, Tensor] = {}  # on the device, so that nothing waits for it before the end
         whole = sum(part.weight for part in self.parts)
         for i, (clips, weight) in enumerate(self.parts):
             generator = torch.Generator(clips.device).manual_seed(derive(self.seed, "val mask", i))
@@ -100,8 +100,8 @@ class Check:
                     losses = model.losses(batch.x, n_frames, generator, batch.share)
                 share = weight / whole * batch.share.n / len(clips.clip_ids) if batch.share.counts else 0.0
                 for name, value in losses.items():
-                    means[f"val_{name}"] = means.get(f"val_{name}", 0.0) + share * value.item()
-        return {name: summed(torch.tensor(part, dtype=torch.float64)).item() for name, part in means.items()}
+                    means[f"val_{name}"] = means.get(f"val_{name}", 0.0) + share * value.double()
+        return {name: summed(part).item() for name, part in means.items()}
 
     @torch.inference_mode()
     def _spread(self, model: PretextModel) -> Spread:

@@ -40,11 +40,12 @@ def pick_reconstructions(
     model.eval()
 
     ids = joined_ids(read_corpus(clips), "val")
-    long_enough = np.flatnonzero(store.where(ids).n_frames >= fewest_frames(net.patch, card.n_mels))
+    places = store.where(ids)
+    long_enough = np.flatnonzero(places.n_frames >= fewest_frames(net.patch, card.n_mels))
     assert len(long_enough), "pre-training refuses a corpus of such short clips"
     spread = np.linspace(0, len(long_enough) - 1, N_EXAMPLES).round().astype(int)
-    chosen = [ids[long_enough[i]] for i in np.unique(spread)]
-    x, n_frames = store.batch(chosen, net.n_frames, card.mean, card.std, 0.0)
+    chosen = long_enough[np.unique(spread)]
+    x, n_frames = store.batch(places.at(chosen), net.n_frames, card.mean, card.std, 0.0)
     filled, masked = model.fill_in(x, n_frames, torch.Generator().manual_seed(derive(seed, "examples")))
 
     def log_mel(values: Tensor) -> np.ndarray:
@@ -57,6 +58,6 @@ def pick_reconstructions(
             masked=masked.numpy(),
             filled=log_mel(filled),
             n_frames=n_frames.numpy(),
-            clip_id=np.array(chosen),
+            clip_id=np.array([ids[i] for i in chosen]),
             frame_shift_s=np.float64(store.state.frame_shift_ms / 1000),
         )

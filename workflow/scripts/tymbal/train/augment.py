@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tymbal.config.models import Augment, BatchMixup
+from tymbal.devices import send
 from tymbal.norm import Scale
 from tymbal.train.data import Batch
 from tymbal.train.distributed import Share
@@ -70,7 +71,7 @@ def clip_roll(x: Tensor, n_frames: Tensor, rng: np.random.Generator, share: Shar
         share: which clips of the batch these are.
     """
     length = n_frames[share.rows, None]
-    part = torch.from_numpy(rng.random(share.n)[share.rows]).to(x.device)
+    part = _beside(x, rng.random(share.n)[share.rows])
     shift = (part[:, None] * length).long()
     time = torch.arange(x.shape[1], device=x.device)  # [T]
     source = torch.where(time < length, (time - shift) % length, time)  # [B, T]
@@ -89,7 +90,7 @@ def gain(x: Tensor, n_frames: Tensor, scale: Scale, rng: np.random.Generator, sh
     """
     louder = np.log(0.5 + rng.beta(10, 10, share.n)) / scale.std  # 2 ln g / (2 std)
     sounding = torch.arange(x.shape[1], device=x.device) < n_frames[share.rows, None]  # [B, T]
-    return x + (sounding * torch.from_numpy(louder).to(x)[share.rows, None])[:, :, None]
+    return x + (sounding * _beside(x, louder).to(x.dtype)[share.rows, None])[:, :, None]
 
 
 def batch_mixup(x: Tensor, y: Tensor, settings: BatchMixup, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -131,8 +132,8 @@ def mixup(
     size = len(x)
     chosen = rng.random(size) < probability
     weight = np.where(chosen, rng.beta(10, 10, size), 1.0)
-    partner = torch.from_numpy(rng.integers(size, size=size)).to(x.device)
-    lam = torch.from_numpy(weight).to(x)  # [B]
+    partner = _beside(x, rng.integers(size, size=size))
+    lam = _beside(x, weight).to(x.dtype)  # [B]
 
     time = torch.arange(x.shape[1], device=x.device)
     sounding = (time < n_frames[:, None])[:, :, None]  # [B, T, 1]
@@ -142,7 +143,7 @@ def mixup(
     b = log_mel[partner] + 2 * (1 - lam).log()[:, None, None]  # -inf where lam is 1: adds nothing
     b = b.masked_fill(~partner_sounding, -torch.inf)
     mixed = (torch.logaddexp(a, b) - scale.mean) / (2 * scale.std)
-    x = torch.where(sounding & torch.from_numpy(chosen).to(x.device)[:, None, None], mixed, x)
+    x = torch.where(sounding & _beside(x, chosen)[:, None, None], mixed, x)
     lam = lam[:, None]  # [B, 1]
     return x, lam * y + (1 - lam) * y[partner]
 
@@ -166,16 +167,16 @@ def spec_augment(x: Tensor, freq: float, time: float, fill: float, rng: np.rando
         if bound:
             size = x.shape[axis]
             largest = bound * size if bound < 1 else bound
-            masked |= _spans(share, size, largest, rng).to(x.device).unsqueeze(3 - axis)
+            masked |= _beside(x, _spans(share, size, largest, rng)).unsqueeze(3 - axis)
     return x.masked_fill(masked, fill)
 
 
-def _spans(share: Share, size: int, bound: float, rng: np.random.Generator) -> Tensor:
+def _spans(share: Share, size: int, bound: float, rng: np.random.Generator) -> np.ndarray:
     """One span for each clip as a mask [B, size]."""
     width = rng.random(share.n) * bound
     start = np.floor(rng.random(share.n) * (size - width))[share.rows, None]
     index = np.arange(size)
-    return torch.from_numpy((index >= start) & (index < start + np.floor(width)[share.rows, None]))
+    return (index >= start) & (index < start + np.floor(width)[share.rows, None])
 
 
 def add_noise(x: Tensor, rng: np.random.Generator, share: Share) -> Tensor:
@@ -186,7 +187,7 @@ def add_noise(x: Tensor, rng: np.random.Generator, share: Share) -> Tensor:
         rng: source of r and of the seed of the noise.
         share: which clips of the batch these are.
     """
-    strength = torch.from_numpy(rng.random(share.n) / 10).to(x)[share.rows, None, None]
+    strength = _beside(x, rng.random(share.n) / 10).to(x.dtype)[share.rows, None, None]
     generator = torch.Generator(x.device).manual_seed(int(rng.integers(2**62)))
     noise = torch.rand((share.n, *x.shape[1:]), generator=generator, device=x.device, dtype=x.dtype)
     return x + strength * noise[share.rows]
@@ -201,9 +202,14 @@ def roll(x: Tensor, largest: int, rng: np.random.Generator, share: Share) -> Ten
         rng: source of the shifts.
         share: which clips of the batch these are.
     """
-    shift = torch.from_numpy(rng.integers(-largest, largest, size=share.n)[share.rows]).to(x.device)
+    shift = _beside(x, rng.integers(-largest, largest, size=share.n)[share.rows])
     source = (torch.arange(x.shape[1], device=x.device) - shift[:, None]) % x.shape[1]  # [B, T]
     return _at(x, source)
+
+
+def _beside(x: Tensor, numbers: np.ndarray) -> Tensor:
+    """Numbers on the device of x."""
+    return send(torch.from_numpy(numbers), x.device)
 
 
 def _at(x: Tensor, source: Tensor) -> Tensor:

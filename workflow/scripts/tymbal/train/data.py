@@ -12,12 +12,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from tymbal.devices import send
 from tymbal.errors import InputError
 from tymbal.layout import SHARD_FRAMES
 from tymbal.norm import Scale
 from tymbal.seeds import derive
 from tymbal.store import FeatureStore, Places
 from tymbal.train.distributed import Share, share
+from tymbal.train.frames import Frames
 
 # Frames whose order is mixed: what is read ahead and waits in memory, 4 GB of 128 mels.
 WINDOW_FRAMES = 16 * SHARD_FRAMES
@@ -62,6 +64,11 @@ class ClipSet:
         """Where the clips are in the store."""
         return self.store.where(self.clip_ids)
 
+    @cached_property
+    def frames(self) -> Frames:
+        """Where batches are read from."""
+        return Frames(self.store, self.places, self.device)
+
     def batches(
         self,
         windows: Sequence[np.ndarray],
@@ -72,8 +79,9 @@ class ClipSet:
     ) -> Iterator[Batch]:
         """Batches of the clips at the positions in `windows`, one after the other.
 
-        The next batch is read while one is used. When a window is begun, the system can be asked to read the clips of
-        the next one from the disk, in the order of the files.
+        The next batch is made while one is used. Clips are read from files, or taken from those that the device holds
+        (`Frames`). When a window of files is begun, the system can be asked to read the clips of the next one from the
+        disk, in the order of the files.
 
         Args:
             windows: positions of clips, in the order of reading.
@@ -89,7 +97,8 @@ class ClipSet:
         chunks = [(order[i : i + batch_size], first[i : i + batch_size]) for i in starts]
         begins = np.cumsum([0, *map(len, windows[:-1])]) // batch_size  # chunk in which each window begins
         due = np.append(0, begins[:-1])  # and the chunk at which it is asked for
-        asked = len(windows) > 1 if read_ahead is None else read_ahead
+        self.frames.begin()
+        asked = self.frames.held is None and (len(windows) > 1 if read_ahead is None else read_ahead)
         with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as scout:
             ahead = reader.submit(self._read, *chunks[0], whole)
             for i in range(len(chunks)):
@@ -108,7 +117,7 @@ class ClipSet:
     @property
     def members(self) -> dict[str, np.ndarray]:
         """Positions of the clips of each data set, in a store of several (`FeatureStore.joined`)."""
-        dataset, names = pd.factorize(pd.Series(self.clip_ids).str.partition(":")[0])
+        dataset, names = pd.factorize(pd.Index([clip_id.partition(":")[0] for clip_id in self.clip_ids]))
         return {name: np.flatnonzero(dataset == i) for i, name in enumerate(names)}
 
     def in_order(self, batch_size: int, whole: bool = False) -> Iterator[Batch]:
@@ -122,19 +131,14 @@ class ClipSet:
             length = max(self.trim, min(length, longest) // self.trim * self.trim)
         mine = share(len(chunk))
         rows = slice(None) if whole else mine.rows
-        ids = [self.clip_ids[i] for i in chunk[rows]]
-        x, _ = self.store.batch(ids, length, self.scale.mean, self.scale.std, self.scale.pad, first[rows].tolist())
+        x = self.frames.batch(chunk[rows], first[rows], length, self.scale)
         n_frames = torch.from_numpy(np.minimum(self.places.n_frames[chunk] - first, length))
         y = torch.from_numpy(self.labels[chunk])
         full = bool((n_frames == length).all())
-        return Batch(self._send(x), self._send(n_frames), self._send(y), full, mine)
-
-    def _send(self, part: Tensor) -> Tensor:
-        # Only from pinned memory does a copy to a GPU not wait for what the GPU is doing.
-        return part.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else part
+        return Batch(x, send(n_frames, self.device), send(y, self.device), full, mine)
 
     def _read_ahead(self, window: np.ndarray) -> None:
-        self.store.read_ahead([self.clip_ids[i] for i in window])
+        self.store.read_ahead(self.places.at(window))
 
 
 def epoch_order(
