@@ -37,7 +37,7 @@ ONCE = {
 }
 FOLDS = {"config": 1, "esc10": 5, "soundscape12": 1, "test": 2}  # of the one data set in it
 MODELS = {"config": 2}  # in others, one
-OVER = {"esc10_ssl": "esc10", "esc10_labels": "esc10"}  # files that are merged over another
+OVER = {"esc10_ssl": "esc10", "esc10_labels": "esc10", "patchout": "esc10"}  # files that are merged over another
 SYNTHETIC = {"config", "test"}
 
 

@@ -16,7 +16,7 @@ from tymbal.runs import Run
 DEFAULT = REPO / "config" / "config.yaml"
 SHIPPED = sorted((REPO / "config").glob("*.yaml"))
 # Files that need others beneath.
-OVER = {name: [REPO / "config" / "esc10.yaml"] for name in ("esc10_ssl", "esc10_labels")}
+OVER = {name: [REPO / "config" / "esc10.yaml"] for name in ("esc10_ssl", "esc10_labels", "patchout")}
 
 
 def merged(path: Path) -> dict:
@@ -335,6 +335,7 @@ CNN = {"arch": "cnn", "n_frames": 592}
         ("init", {"ssl": "nights-tiny"}, "found {ssl: nights-tiny}; a network of arch 'cnn' starts from scratch"),
         ("train/freeze_encoder", True, "a network of arch 'cnn' starts from scratch, so nothing is worth freezing"),
         ("train/optimizer/layer_decay", 0.7, "layer_decay: without use, as a network of arch 'cnn' has no layers"),
+        ("train/patchout", 0.5, "train.patchout: without use, as a network of arch 'cnn' has no patches to leave out"),
         ("net/size", "tiny", "models.ssast-tiny.net.size: unknown key"),
         ("net/arch", "rnn", "models.ssast-tiny.net"),
     ],
@@ -363,6 +364,15 @@ def test_layers_of_a_frozen_encoder_have_no_rates():
     load(raw)
     with pytest.raises(InputError, match="layer_decay: without use, as the encoder is frozen"):
         load(changed(f"{TRAIN}/optimizer/layer_decay", 0.7, raw))
+
+
+def test_a_frozen_encoder_drops_no_patches():
+    raw = changed(f"{TRAIN}/patchout", 0.5, with_ssl())
+    load(raw)
+    with pytest.raises(InputError, match="patchout: without use, as the encoder is frozen"):
+        load(changed(f"{TRAIN}/freeze_encoder", True, raw))
+    with pytest.raises(InputError, match=r"train\.patchout: found 1\.0"):
+        load(changed(f"{TRAIN}/patchout", 1.0, raw))
 
 
 def test_all_mistakes_in_one_message():

@@ -80,6 +80,15 @@ def test_the_same_seed_gives_the_same_model(data, tmp_path, net):
     assert other.model.read_bytes() != first.model.read_bytes()
 
 
+def test_patches_are_dropped_as_the_seed_has_it(data, tmp_path, caplog):
+    model = settings(patchout=0.5)
+    with caplog.at_level("INFO"):
+        first, second = train(data, tmp_path / "a", model), train(data, tmp_path / "b", model)
+    assert "'patchout': 0.5" in caplog.text
+    assert first.model.read_bytes() == second.model.read_bytes()
+    assert first.model.read_bytes() != train(data, tmp_path / "c").model.read_bytes()
+
+
 def test_dropout_resumes_too(data, tmp_path, monkeypatch):
     """It draws from torch's global generator, which a resumed process has in another state."""
     model = settings(net=CNN, epochs=3)

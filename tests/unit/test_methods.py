@@ -355,6 +355,18 @@ def test_both_stages_of_sslam_are_told():
     assert "weighted as published" not in text
 
 
+def test_dropped_patches_are_told_and_cited():
+    def changes(raw):
+        raw["models"]["scratch"]["train"]["patchout"] = 0.35
+
+    told = methods("esc10", "scratch", changes)
+    assert (
+        "In training, a clip went without 35 % of its patches, drawn anew each time (patchout, Koutini et al. 2022)."
+        in told.paragraph
+    )
+    assert "koutini2022efficient" in keys(told.bibtex)
+
+
 def test_settings_of_sslam_are_those_of_the_configuration():
     second = {"preset": "paper", "clones": 4, "masking": {"block": 3}, "weights": {"local_retention": 0.5}}
     text = sslam({**second, "teacher": {"start": 0.999, "steps": 500}}, pooling="mean", drop_path=0).paragraph

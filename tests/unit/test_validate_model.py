@@ -18,6 +18,7 @@ from tymbal.validate.estimate import (
     FROZEN,
     SLOW,
     TRAINED,
+    TRAINING,
     WEIGHT,
     Kept,
     Workload,
@@ -87,6 +88,15 @@ def test_under_a_frozen_encoder_only_the_head_is_trained_and_kept(tried):
     assert again.n_trained == 2 * 192 + 3 * 192 + 3
     assert again.kept["fp32"].per_clip < 0.02 * tried.kept["fp32"].per_clip
     assert f"{again.n_trained:,} of them trained" in trial_findings("model a", frozen, again)[0].title
+
+
+def test_dropped_patches_need_neither_time_nor_memory(tried):
+    """Of four patches and two class tokens four are left."""
+    dropped = try_model(model(train=TRAIN | {"patchout": 0.5}), Frontend(), 3)
+    assert not dropped.problems
+    assert dropped.flops_per_clip == tried.flops_per_clip  # of validation, which sees all
+    assert tried.passes == TRAINING and 0.6 * TRAINING < dropped.passes < 0.75 * TRAINING
+    assert 0.6 < dropped.kept["fp32"].per_clip / tried.kept["fp32"].per_clip < 0.75
 
 
 def test_a_random_encoder_that_is_frozen_is_a_warning():

@@ -164,6 +164,10 @@ def _model(config: Config, name: str) -> Iterator[str]:
         no_layers = f"a network of arch {settings.net.arch!r} has no layers to tell apart"
         why = "the encoder is frozen" if settings.train.freeze_encoder else no_layers
         yield f"{where}.train.optimizer.layer_decay: without use, as {why}"
+    if settings.train.patchout and (not settings.net.may_drop or settings.train.freeze_encoder):
+        no_patches = f"a network of arch {settings.net.arch!r} has no patches to leave out"
+        why = "the encoder is frozen" if settings.train.freeze_encoder else no_patches
+        yield f"{where}.train.patchout: without use, as {why}; leave it out"
     # The value tells whether it was given: records, which are checked too, name every key.
     given = isinstance(settings.net, Sslam) and settings.net.drop_path != Sslam.model_fields["drop_path"].default
     if given and settings.train.freeze_encoder:

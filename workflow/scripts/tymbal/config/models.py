@@ -8,6 +8,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from tymbal.config.base import Name, Positive, Settings, Share
 from tymbal.config.presets import FINETUNING, Preset, filled
 
+Loss = Literal["bce", "ce"]  # 'bce': scores are the logits' sigmoid; 'ce': their softmax
+
 
 class Frontend(Settings):
     """Log-mel filterbank. Frames of 25 ms every 10 ms, Hanning window, 20 Hz to Nyquist (field standard)."""
@@ -27,6 +29,7 @@ class NetSettings(Settings):
 
     least_mels: ClassVar[int] = 1  # mel bins that it cannot do without
     layered: ClassVar[bool] = False  # its layers may learn at different rates: `Classifier.layers_above`
+    may_drop: ClassVar[bool] = False  # it can do without some patches in training: `Classifier.patchout`
 
 
 class EncoderSettings(NetSettings):
@@ -39,6 +42,7 @@ class SsastEncoder(EncoderSettings):
     """What pre-training decides of an Audio Spectrogram Transformer (SSAST: Gong et al., AAAI 2022)."""
 
     layered: ClassVar[bool] = True
+    may_drop: ClassVar[bool] = True
 
     arch: Literal["ssast"]
     size: Literal["tiny", "small", "base", "base-nokd"] = "tiny"  # base-nokd: one class token
@@ -55,6 +59,7 @@ class SslamEncoder(EncoderSettings):
     """What pre-training decides of the transformer of EAT (Chen et al., IJCAI 2024) and SSLAM (ICLR 2025)."""
 
     layered: ClassVar[bool] = True
+    may_drop: ClassVar[bool] = True
 
     arch: Literal["sslam"]
     size: Literal["tiny", "small", "base", "large"] = "base"
@@ -197,10 +202,11 @@ class Finetuning(Training):
     """How a classifier is fitted and which epoch is kept."""
 
     preset: Preset | None = None  # what is not given of all that follows and of epochs and batch_size
-    loss: Literal["bce", "ce"]
+    loss: Loss
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0  # of training with ce: share given to all classes alike
     label_percent: Literal[1, 5, 10, 25, 50, 100] = 100  # of the training part, by groups: for learning curves
     freeze_encoder: bool = False  # only the classification head is trained
+    patchout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of the patches that a clip goes without, drawn anew
     optimizer: LayeredOptimizer
     schedule: Annotated[StepSchedule | CosineSchedule, Field(discriminator="name")]
     augment: Augment = Augment()

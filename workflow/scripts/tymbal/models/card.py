@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from tymbal.config.models import Net
+from tymbal.config.models import Loss, Net
 from tymbal.errors import InputError
 from tymbal.models.classifier import Classifier
 from tymbal.models.weights import read_card, save_weights
@@ -27,7 +27,7 @@ class ModelCard:
     padding: Literal["mean", "original"]  # what short clips are filled up with
     frontend: dict[str, Any]  # feature state of the training data
     long_clips: Literal["error", "cut"]  # whether clips longer than the net's n_frames may be cut
-    loss: Literal["bce", "ce"]  # 'bce': scores are the logits' sigmoid; 'ce': their softmax
+    loss: Loss
     corpus: dict[str, Any]  # what it was fine-tuned on and, as `before`, what its start had heard; as in corpus.json
     provenance: dict[str, Any]
 

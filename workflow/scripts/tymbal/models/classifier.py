@@ -23,6 +23,7 @@ class Classifier(nn.Module):
     input_shape: tuple[int, int]  # frames T and mel bins F
     head: nn.Module
     encoder_frozen = False
+    patchout = 0.0  # share of the patches that a clip goes without in training, of networks that have patches
 
     def freeze_encoder(self) -> None:
         """From now on train the head alone; the encoder keeps its weights and computes as in evaluation."""

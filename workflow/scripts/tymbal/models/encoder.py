@@ -1,5 +1,6 @@
 """What pre-training, probing and loading ask of an encoder, whatever its kind."""
 
+import torch
 from torch import Tensor, nn
 
 
@@ -34,3 +35,24 @@ class Encoder(nn.Module):
             n_frames: true frames of each clip, [B]. A clip shorter than a patch counts with its first.
         """
         raise NotImplementedError
+
+
+def keep_some(patches: Tensor, dropped: float) -> Tensor:
+    """A random part of each clip's patches, so that blocks have fewer tokens to compute.
+
+    Unstructured patchout (Koutini et al.: Efficient Training of Audio Transformers with Patchout, Interspeech 2022);
+    there one draw serves the batch, here each clip has its own. As by `nn.Dropout`, they are from torch's global
+    generator.
+
+    Args:
+        patches: with their positions, [B, n, D].
+        dropped: share of each clip's patches that is left out, below 1; 0 for none.
+
+    Returns:
+        [B, n - floor(dropped * n), D], in random order.
+    """
+    if not dropped:
+        return patches
+    n_clips, n, dim = patches.shape
+    kept = torch.rand(n_clips, n, device=patches.device).argsort(dim=1)[:, : n - int(dropped * n)]
+    return patches.gather(1, kept[:, :, None].expand(-1, -1, dim))

@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tymbal.config.models import Ssast
 from tymbal.models.classifier import Classifier, ParameterCounts
-from tymbal.models.encoder import Encoder
+from tymbal.models.encoder import Encoder, keep_some
 from tymbal.models.vit import Block, draw_weights
 
 BACKBONE_EPS = 1e-6  # the head's norm uses torch's 1e-5, as the original does
@@ -92,18 +92,24 @@ class SsastBackbone(Encoder):
         self.blocks = nn.ModuleList(Block(dim, n_heads, BACKBONE_EPS) for _ in range(depth))
         self.norm = nn.LayerNorm(dim, eps=BACKBONE_EPS)
 
-    def encode(self, patches: Tensor, positions: Tensor, visible: Tensor | None = None) -> Tensor:
+    def with_positions(self, patches: Tensor) -> Tensor:
+        """Embedded patches [B, n, D] with their positions; those of a shorter input have the first columns' ones."""
+        positions, t_dim = self.pos_embed[:, self.class_tokens :], patches.shape[1] // self.grid[0]
+        if t_dim != self.grid[1]:
+            positions = positions.unflatten(1, self.grid)[:, :, :t_dim].flatten(1, 2)
+        return patches + positions
+
+    def encode(self, patches: Tensor, visible: Tensor | None = None) -> Tensor:
         """Class tokens and embedded patches through all blocks.
 
         Args:
-            patches: [B, n, D], without positions.
-            positions: of the class tokens and these patches, [1, class_tokens + n, D].
+            patches: with their positions, [B, n, D]; any of them, in any order.
             visible: which patches take part, [B, n]; None for all.
 
         Returns:
             Tokens after the final norm, [B, class_tokens + n, D], class tokens first.
         """
-        x = self._tokens(patches, positions)
+        x = self._with_class_tokens(patches)
         if visible is not None:
             visible = F.pad(visible, (self.class_tokens, 0), value=True)
         for block in self.blocks:
@@ -115,7 +121,7 @@ class SsastBackbone(Encoder):
 
     def layers(self, x: Tensor) -> dict[str, Tensor]:
         """As `Encoder.layers`; patches come in the order f * t_dim + t."""
-        x = self._tokens(self.patch_embed(x), self.pos_embed)
+        x = self._with_class_tokens(self.with_positions(self.patch_embed(x)))
         found = {"0": x}
         for i, block in enumerate(self.blocks, 1):
             found[str(i)] = x = block(x)
@@ -127,11 +133,12 @@ class SsastBackbone(Encoder):
         ends = torch.arange(self.grid[1], device=n_frames.device) * self.stride[1] + self.patch[1]  # in frames
         return (ends <= n_frames[:, None].clamp(min=self.patch[1])).repeat(1, self.grid[0])
 
-    def _tokens(self, patches: Tensor, positions: Tensor) -> Tensor:
-        """Class tokens and embedded patches with their positions, [B, class_tokens + n, D]."""
-        class_tokens = [token for token in (self.cls_token, self.dist_token) if token is not None]
+    def _with_class_tokens(self, patches: Tensor) -> Tensor:
+        """Class tokens with their positions, and patches, [B, class_tokens + n, D]."""
+        tokens = torch.cat([token for token in (self.cls_token, self.dist_token) if token is not None], dim=1)
+        tokens = tokens + self.pos_embed[:, : self.class_tokens]
         n_clips = patches.shape[0]  # not by len(), at which a graph for export would take it for a constant
-        return torch.cat([*(token.expand(n_clips, -1, -1) for token in class_tokens), patches], dim=1) + positions
+        return torch.cat([tokens.expand(n_clips, -1, -1), patches], dim=1)
 
     def materialise(self, generator: torch.Generator, default_init: Sequence[nn.Module]) -> None:
         """Weights as the original: N(0, 0.02) matrices, tokens and positions, zero biases, norms at identity.
@@ -172,7 +179,8 @@ class SSAST(SsastBackbone, Classifier):
             Logits [B, C]; their sigmoid or softmax is the score, according to the loss trained with.
         """
         assert x.shape[1:] == self.input_shape, f"input {tuple(x.shape)}, expected [B, T, F] with {self.input_shape}"
-        x = self.encode(self.patch_embed(x), self.pos_embed)
+        patches = keep_some(self.with_positions(self.patch_embed(x)), self.patchout if self.training else 0)
+        x = self.encode(patches)
         x = x[:, self.class_tokens :] if self.pooling == "mean" else x[:, : self.class_tokens]
         return self.head(x.mean(dim=1))
 

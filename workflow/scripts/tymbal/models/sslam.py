@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tymbal.config.models import Sslam
 from tymbal.models.classifier import Classifier
-from tymbal.models.encoder import Encoder
+from tymbal.models.encoder import Encoder, keep_some
 from tymbal.models.vit import PostNormBlock, draw_weights
 
 EPS = 1e-6  # of all layer norms, the head's too
@@ -206,7 +206,8 @@ class SSLAM(SslamBackbone, Classifier):
             Logits [B, C]; their sigmoid or softmax is the score, according to the loss trained with.
         """
         assert x.shape[1:] == self.input_shape, f"input {tuple(x.shape)}, expected [B, T, F] with {self.input_shape}"
-        tokens, _ = self.encode(self.embed_patches(x))
+        patches = keep_some(self.embed_patches(x), self.patchout if self.training else 0)
+        tokens, _ = self.encode(patches)
         if self.pooling == "cls":
             return self.head(tokens[:, 0])
         patches = tokens[:, self.class_tokens :]

@@ -141,18 +141,11 @@ class MaskedPatchModel(SsastBackbone, PretextModel):
         """Patch tokens after the final norm, [B, n, D]."""
         t_dim = tokens.shape[1] // self.grid[0]
         visible = None if valid is None else self._sounding(t_dim, valid)
-        return self.encode(tokens, self._positions(t_dim), visible)[:, self.class_tokens :]
+        return self.encode(self.with_positions(tokens), visible)[:, self.class_tokens :]
 
     def _sounding(self, t_dim: int, valid: Tensor) -> Tensor:
         """Which patches of an input that may be shorter hold no padding, [B, n]."""
         return (torch.arange(t_dim, device=valid.device) < valid[:, None]).repeat(1, self.grid[0])
-
-    def _positions(self, t_dim: int) -> Tensor:
-        """Positions of an input that is shorter: the first columns of the table."""
-        if t_dim == self.grid[1]:
-            return self.pos_embed
-        of_classes, of_patches = self.pos_embed.split([self.class_tokens, self.grid[0] * self.grid[1]], dim=1)
-        return torch.cat([of_classes, of_patches.unflatten(1, self.grid)[:, :, :t_dim].flatten(1, 2)], dim=1)
 
 
 def info_nce(

@@ -92,6 +92,11 @@ def training(settings: Model, runs: pd.DataFrame, citations: Citations) -> Itera
             f"Branches of its blocks were left out at random, at rates rising from 0 in the first to "
             f"{number(settings.net.drop_path)} in the last (stochastic depth, {citations.cite('stochastic depth')})."
         )
+    if train.patchout:
+        yield (
+            f"In training, a clip went without {number(round(100 * train.patchout, 1))} % of its patches, drawn anew "
+            f"each time (patchout, {citations.cite('patchout')})."
+        )
     if train.sampling == "balanced":
         yield "Training clips of rare classes were drawn more often."
     if changes := list(_augmented(train.augment, citations)):

@@ -134,6 +134,7 @@ def finetune(
         log.info("starting weights: %s", dataclasses.asdict(start))
     if settings.train.freeze_encoder:
         model.freeze_encoder()
+    model.patchout = settings.train.patchout
     model.to(device)
     counts = model.parameter_counts()
     log.info("%s", counts["note"])
@@ -261,7 +262,7 @@ def _objective(
     options = settings.train
 
     def batches(epoch: int) -> Iterator[Batch]:
-        torch.manual_seed(derive(seed, "dropout", epoch) + rank())  # dropout draws from nowhere else
+        torch.manual_seed(derive(seed, "dropout", epoch) + rank())  # dropout and patchout draw from nowhere else
         windows = epoch_order(train, options.sampling, seed, epoch, options.epoch_clips)
         rng = np.random.default_rng(derive(seed, "augment", epoch))
         for batch in train.batches(windows, options.batch_size, whole=options.augment.mixes):

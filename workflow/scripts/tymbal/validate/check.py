@@ -84,4 +84,4 @@ def _workload(settings: Model, size: DataSize, trial: Trial) -> Workload:
 def _shape(settings: Model, frontend: Frontend, n_classes: int) -> Hashable:
     """Models of which this is equal need only one trial."""
     train = settings.train
-    return settings.net, settings.init, train.loss, train.freeze_encoder, frontend, n_classes
+    return settings.net, settings.init, train.loss, train.freeze_encoder, train.patchout, frontend, n_classes

@@ -85,7 +85,7 @@ class Workload:
         batch_size: clips in a batch.
         epochs: as planned, without early stopping.
         rounds: stretches that end with validation and a checkpoint, such as epochs; the last may be shorter.
-        passes: a step's operations over those of its forward pass.
+        passes: a step's operations over those of a forward pass over whole clips.
     """
 
     n_train: int

@@ -42,8 +42,8 @@ class Trial:
         loss: mean loss of the step, from which training starts.
         seconds_per_clip: of a step, forward and backward, on one core of this processor.
         kept: for the backward pass, in `mixed` and in `fp32` precision.
-        flops_per_clip: of a forward pass.
-        passes: a step's operations over those of its forward pass.
+        flops_per_clip: of a forward pass over whole clips.
+        passes: a step's operations over those.
     """
 
     problems: tuple[str, ...]
@@ -70,16 +70,18 @@ def try_model(settings: Model, frontend: Frontend, n_classes: int) -> Trial:
         InputError: the starting weights cannot be read or do not fit, all misfits in one message.
     """
     with _one_thread():
-        torch.manual_seed(0)  # dropout draws from nowhere else
+        torch.manual_seed(0)  # dropout and patchout draw from nowhere else
         model = build(settings.net, frontend.n_mels, n_classes, torch.Generator().manual_seed(0))
         if isinstance(model, Encoder) and isinstance(settings.net, EncoderSettings):
             _load(settings.init, model, settings.net, frontend)
         if settings.train.freeze_encoder:
             model.freeze_encoder()
-        flops = forward_flops(model.eval(), torch.zeros(1, *model.input_shape))
-        y = torch.eye(n_classes)[:1]
-        passes = FROZEN if settings.train.freeze_encoder else TRAINING
-        return _try(model.train(), model, lambda x: mean_loss(model(x).float(), y, settings.train.loss), flops, passes)
+        model.patchout = settings.train.patchout
+        x, y = torch.zeros(1, *model.input_shape), torch.eye(n_classes)[:1]
+        flops = forward_flops(model.eval(), x)
+        in_training = forward_flops(model.train(), x)  # of fewer patches, where some are dropped
+        passes = FROZEN if settings.train.freeze_encoder else TRAINING * in_training / flops
+        return _try(model, model, lambda x: mean_loss(model(x).float(), y, settings.train.loss), flops, passes)
 
 
 def try_pretraining(settings: Pretraining, frontend: Frontend) -> Trial:
