@@ -19,7 +19,8 @@ demo: venv  ## the whole chain on the embedded soundscapes, to a report
 	@echo "Report: file://$(CURDIR)/results/report/index.html"
 
 test: venv  ## all tests but those on a cluster
-	pytest -n auto --dist loadfile
+	@# Files in their order, in which the longest, whole chains, are early: xdist would begin with those of many tests.
+	pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-cluster: venv  ## a Slurm of its own, started and stopped again (root on Debian; installs packages, builds the image)
 	pytest -r fE -m cluster tests/cluster

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tymbal.config import Bootstrap, Evaluation
-from tymbal.config.models import Model
+from tymbal.config.models import Loss, Model
 from tymbal.evaluate.calibration import fit_calibration, write_calibration
 from tymbal.evaluate.draws import draw
 from tymbal.evaluate.measure import measure
@@ -21,7 +21,6 @@ from tymbal.evaluate.targets import binarise
 from tymbal.evaluate.thresholds import choose_thresholds, write_thresholds
 from tymbal.files import write_json
 from tymbal.finished import digests
-from tymbal.inference import Loss
 from tymbal.runs import PretrainRun, Run
 from tymbal.tables import write_csv
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import soundfile
 import torch
-from harness import Measurement, benchmark
+from harness import Measurement, NotHere, benchmark
 
 from helpers import SHARED
 from tymbal.audio import decode
@@ -55,8 +55,7 @@ ALTERED: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 def near_copies() -> list[Measurement]:
     """Clips of ESC-10: share of altered copies that are found, and number of clips taken for copies of others."""
     if not SHARED.exists():
-        print("near_copies needs the real clips of ESC-10, which are not beside the project")
-        return []
+        raise NotHere("the real clips of ESC-10 are not beside the project")
     folder = SHARED / "data" / "esc10"
     table = read_csv(folder / "meta.csv", ("filename", "source_id"))
     clips = {name: decode(folder / "audio" / name, RATE) for name in table["filename"]}

@@ -2,15 +2,14 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 import torch
-from harness import Measurement, benchmark
+from harness import Measurement, benchmark, median
 
 from tymbal.config.models import Frontend, Ssast
 from tymbal.config.predict import Predict
@@ -26,6 +25,7 @@ RATE = 48000  # Hz, of the recordings
 MINUTES = {"cpu": {"tiny": 6, "base": 1}, "cuda": {"tiny": 60, "base": 60}}
 HOURS = 3  # of the recording whose memory is measured
 CPU = torch.device("cpu")
+REPEATS = 3
 
 
 @benchmark("predict_tiny")
@@ -55,40 +55,34 @@ def _speed(size: str) -> list[Measurement]:
     made = []
     with _folder(size, MINUTES["cpu"][size]) as folder:
         predictor, settings = Predictor.load(folder, CPU), Predict()
-        whole = _seconds(time.process_time, predict_part, ["sound.wav"], folder, predictor, settings, folder / "out")
-        made.append(Measurement(f"predict_{size}", 60 * MINUTES["cpu"][size] / whole, "x real time per core"))
+        parts = ["sound.wav"], folder, predictor, settings, folder / "out"
+        whole = median(lambda: predict_part(*parts), REPEATS, time.process_time)
+        speed = 60 * MINUTES["cpu"][size] / whole
+        made.append(Measurement(f"predict_{size}", speed, "x real time per core", repeats=REPEATS))
 
         windows = predictor.windows(settings)
-        decode = _seconds(time.process_time, lambda: [None for _ in read_windows(folder / "sound.wav", windows, 16000)])
         waveforms = [window.waveform for window in read_windows(folder / "sound.wav", windows, 16000)]
         first = waveforms[: settings.batch_size]
         x, _ = predictor.prepare(first)
         share = len(waveforms) / len(first)
-        features = share * _seconds(time.process_time, predictor.prepare, first)
+        steps = {
+            "decode": (1, lambda: [None for _ in read_windows(folder / "sound.wav", windows, 16000)]),
+            "features": (share, lambda: predictor.prepare(first)),
+            "model": (share, lambda: predictor.model.with_embeddings(x)),
+        }
         with torch.inference_mode():
-            model = share * _seconds(time.process_time, predictor.model.with_embeddings, x)
-        for name, seconds in (("decode", decode), ("features", features), ("model", model)):
-            part = 100 * seconds / (decode + features + model)
-            made.append(Measurement(f"predict_{size}_{name}", part, "% of the time"))
+            taken = {name: times * median(step, REPEATS, time.process_time) for name, (times, step) in steps.items()}
+        for name, seconds in taken.items():
+            percent = 100 * seconds / sum(taken.values())
+            made.append(Measurement(f"predict_{size}_{name}", percent, "% of the time", repeats=REPEATS))
     if torch.cuda.is_available():
         minutes = MINUTES["cuda"][size]
         with _folder(size, minutes) as folder:
             predictor, settings = Predictor.load(folder, torch.device("cuda")), Predict(batch_size=64)
-            whole = _seconds(
-                time.perf_counter, predict_part, ["sound.wav"], folder, predictor, settings, folder / "out"
-            )
-        made.append(Measurement(f"predict_{size}_gpu", 60 * minutes / whole, "x real time per GPU"))
+            parts = ["sound.wav"], folder, predictor, settings, folder / "out"
+            whole = median(lambda: predict_part(*parts), REPEATS)
+        made.append(Measurement(f"predict_{size}_gpu", 60 * minutes / whole, "x real time per GPU", repeats=REPEATS))
     return made
-
-
-def _seconds(clock: Callable[[], float], function: Callable[..., Any], *arguments: Any) -> float:
-    """The least of three."""
-    taken = []
-    for _ in range(3):
-        start = clock()
-        function(*arguments)
-        taken.append(clock() - start)
-    return min(taken)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ heads and losses computed clip by clip, attention is not fused, Adam neither.
 """
 
 import random
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,7 @@ from tymbal.train.optim import adam
 N_MELS, N_FRAMES, N_MASKED = 128, 1024, 400
 ADAM = Optimizer(lr=1e-4)  # as SSAST
 REPEATS = 7
+CPU = torch.device("cpu")
 
 
 @benchmark("pretrain_step_tiny")
@@ -38,13 +40,42 @@ def pretrain_step_base() -> list[Measurement]:
 
 def _pretrain_step(size: str, batch_size: int) -> list[Measurement]:
     """Forward, backward and Adam in float32 on the CPU with all threads."""
-    generator = torch.Generator().manual_seed(0)
-    train = {"epochs": 1, "batch_size": batch_size}
+    ours, released = steps(build_model(size), batch_size, CPU)
+    for _ in range(2):
+        ours()
+    memory = peak_memory_mb(CPU)
+    seconds, plain_seconds = interleaved_medians([ours, released], REPEATS)
+    name = f"pretrain_step_{size}"
+    return [
+        Measurement(name, seconds, "s/step", plain_seconds, repeats=REPEATS),
+        Measurement(f"{name}_speed", batch_size / seconds, "clips/s", batch_size / plain_seconds, repeats=REPEATS),
+        Measurement(f"{name}_memory", memory, "MB"),
+    ]
+
+
+def build_model(size: str) -> MaskedPatchModel:
+    """SSAST for joint pre-training, on the CPU."""
+    train = {"epochs": 1, "batch_size": 1}
     net = {"arch": "ssast", "size": size, "n_frames": N_FRAMES}
     settings = Pretraining.model_validate({"frontend": "fbank", "corpus": "noise", "net": net, "train": train})
-    model = MaskedPatchModel(settings, N_MELS, generator)
-    x = torch.randn(batch_size, N_FRAMES, N_MELS, generator=generator)
-    _check_restatement(model, x[:2])
+    return MaskedPatchModel(settings, N_MELS, torch.Generator().manual_seed(0))
+
+
+def steps(
+    model: MaskedPatchModel, batch_size: int, device: torch.device, dtype: torch.dtype | None = None
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """A step of ours and one the released code's way, of the same clips of noise.
+
+    Args:
+        model: is moved to the device.
+        batch_size: clips.
+        device: where to compute.
+        dtype: of autocast, None for float32.
+    """
+    model.to(device)
+    generator = torch.Generator(device).manual_seed(0)
+    x = torch.randn(batch_size, N_FRAMES, N_MELS, generator=generator, device=device)
+    check_restatement(model, x[:2])
     fused, plain = (
         adam({1.0: list(model.parameters())}, ADAM),
         torch.optim.Adam(model.parameters(), lr=ADAM.lr, weight_decay=ADAM.weight_decay, betas=ADAM.betas),
@@ -53,26 +84,24 @@ def _pretrain_step(size: str, batch_size: int) -> list[Measurement]:
 
     def ours() -> None:
         fused.zero_grad(set_to_none=True)
-        model.losses(x, None, generator)["loss"].backward()
+        with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
+            loss = model.losses(x, None, generator)["loss"]
+        loss.backward()
         fused.step()
 
     def released() -> None:
         plain.zero_grad(set_to_none=True)
-        masks = [[_plain_mask(rng, model.grid, N_MASKED) for _ in x] for _ in range(2)]
-        with sdpa_kernel(SDPBackend.MATH):
+        masks = [plain_masks(rng, model, x) for _ in range(2)]
+        with sdpa_kernel(SDPBackend.MATH), torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             _plain_loss(model, x, *masks).backward()
         plain.step()
 
-    for _ in range(2):
-        ours()
-    memory = peak_memory_mb(torch.device("cpu"))
-    seconds, plain_seconds = interleaved_medians([ours, released], REPEATS)
-    name = f"pretrain_step_{size}"
-    return [
-        Measurement(name, seconds, "s/step", plain_seconds),
-        Measurement(f"{name}_speed", batch_size / seconds, "clips/s", batch_size / plain_seconds),
-        Measurement(f"{name}_memory", memory, "MB"),
-    ]
+    return ours, released
+
+
+def plain_masks(rng: random.Random, model: MaskedPatchModel, x: Tensor) -> Tensor:
+    """Masked patches of each clip, [B, K], one clip after the other."""
+    return torch.tensor([_plain_mask(rng, model.grid, N_MASKED) for _ in x], device=x.device)
 
 
 def _plain_mask(rng: random.Random, grid: tuple[int, int], k: int) -> list[int]:
@@ -86,37 +115,38 @@ def _plain_mask(rng: random.Random, grid: tuple[int, int], k: int) -> list[int]:
     return list(set(covered))[:k]
 
 
-def _plain_loss(model: MaskedPatchModel, x: Tensor, contrasted: list[list[int]], rebuilt: list[list[int]]) -> Tensor:
+def _plain_loss(model: MaskedPatchModel, x: Tensor, contrasted: Tensor, rebuilt: Tensor) -> Tensor:
     """Joint loss at given masks: a pass for each objective, and in each clip by clip."""
     patches = F.unfold(x.transpose(1, 2)[:, None], model.patch, stride=model.patch).transpose(1, 2)  # [B, n, A]
     z = _plain_encoder(model, x, contrasted)
-    nce = torch.zeros(())
+    nce = torch.zeros((), device=x.device)
     for tokens, targets, mask in zip(z, patches, contrasted, strict=True):
         scores = targets[mask] @ model.cpredlayer(tokens[mask]).T
         nce = nce - scores.log_softmax(dim=1).diagonal().sum() / (len(x) * len(mask))
-        (scores.softmax(dim=1).argmax(dim=0) == torch.arange(len(mask))).float().mean()  # accuracy
+        (scores.softmax(dim=1).argmax(dim=0) == torch.arange(len(mask), device=x.device)).float().mean()  # accuracy
     z = _plain_encoder(model, x, rebuilt)
-    mse = torch.zeros(())
+    mse = torch.zeros((), device=x.device)
     for tokens, targets, mask in zip(z, patches, rebuilt, strict=True):
         mse = mse + F.mse_loss(model.gpredlayer(tokens[mask]), targets[mask]) / len(x)
     return nce + 10 * mse
 
 
-def _plain_encoder(model: MaskedPatchModel, x: Tensor, masks: list[list[int]]) -> Tensor:
+def _plain_encoder(model: MaskedPatchModel, x: Tensor, masks: Tensor) -> Tensor:
     """Patch tokens after the final norm, [B, n, D]; masks laid over the tokens clip by clip."""
     tokens = model.patch_embed(x)
     seen = torch.ones_like(tokens)
     for i, mask in enumerate(masks):
         seen[i, mask] = 0
-    return model.encode(tokens * seen + (1 - seen) * model.mask_embed, model.pos_embed)[:, model.class_tokens :]
+    tokens = tokens * seen + (1 - seen) * model.mask_embed
+    return model.encode(model.with_positions(tokens))[:, model.class_tokens :]
 
 
-def _check_restatement(model: MaskedPatchModel, x: Tensor) -> None:
+def check_restatement(model: MaskedPatchModel, x: Tensor) -> None:
     """It must compute what is compared with it."""
     rng = random.Random(1)
-    masks = [[_plain_mask(rng, model.grid, N_MASKED) for _ in x] for _ in range(2)]
+    masks = [plain_masks(rng, model, x) for _ in range(2)]
     ours, model.pretext = model.pretext, PatchPretext(contrast="predictions", passes=2)
     with torch.no_grad():
-        expected = model.losses_at(x, *(Mask(torch.tensor(mask), None) for mask in masks), None)["loss"]
+        expected = model.losses_at(x, *(Mask(mask, None) for mask in masks), None)["loss"]
         torch.testing.assert_close(_plain_loss(model, x, *masks), expected, rtol=1e-4, atol=0)
     model.pretext = ours

@@ -7,7 +7,7 @@ machine of which others used a part. So compare them with what this tells on suc
 import time
 
 import torch
-from harness import Measurement, benchmark
+from harness import Measurement, benchmark, median
 
 from tymbal.config.pretrain import Pretraining
 from tymbal.devices import peak_memory_mb
@@ -30,7 +30,7 @@ def sslam_stage2_step() -> list[Measurement]:
 
 
 def _step(stage: int, original_seconds: float, original_memory: float) -> list[Measurement]:
-    """Draws, forward and backward in float32. CPU time, the least of several, as others may compute too."""
+    """Draws, forward and backward in float32. CPU time, as others may compute too."""
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
     settings = Pretraining.model_validate(
@@ -44,14 +44,14 @@ def _step(stage: int, original_seconds: float, original_memory: float) -> list[M
     )
     model = MaskedLatentModel(settings, N_MELS, generator).train()
     x = torch.randn(BATCH_SIZE, N_FRAMES, N_MELS, generator=generator)
-    seconds = []
-    for _ in range(1 + REPEATS):
+
+    def step() -> None:
         model.zero_grad()
-        start = time.process_time()
         model.losses(x, None, generator)["loss"].backward()
-        seconds.append(time.process_time() - start)
+
+    seconds = median(step, REPEATS, time.process_time)
     name = f"sslam_stage{stage}_step"
     return [
-        Measurement(name, min(seconds[1:]), "s/step per core", original_seconds),
+        Measurement(name, seconds, "s/step per core", original_seconds, repeats=REPEATS),
         Measurement(f"{name}_memory", peak_memory_mb(torch.device("cpu")), "MB", original_memory),
     ]

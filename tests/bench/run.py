@@ -4,27 +4,31 @@ python tests/bench/run.py [--only NAME]
 """
 
 import argparse
+import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 REPO = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPO / "workflow" / "scripts"), str(REPO / "tests")]
 
-import bench_copies  # noqa: E402, F401  registers its own
-import bench_evaluate  # noqa: E402, F401  registers its own
-import bench_index  # noqa: E402, F401  registers its own
-import bench_predict  # noqa: E402, F401  registers its own
-import bench_pretrain  # noqa: E402, F401  registers its own
-import bench_split  # noqa: E402, F401  registers its own
-import bench_sslam  # noqa: E402, F401  registers its own
-import benchmarks  # noqa: E402, F401  registers them
-from harness import REGISTRY, Measurement, machine, record, run  # noqa: E402
+from harness import REGISTRY, NotHere, change, entries, keep, kept, machine, run  # noqa: E402
+
+KEPT = REPO / "results" / "bench" / "bench.json"
+COLUMNS = "{:30} {:>10} {:24} {:>10} {:>8} {:20} {:>7} {:>3}  {}"
+HEADS = ("name", "value", "unit", "baseline", "ratio", "goal", "threads", "n", "since the last run")
+
+for module in sorted(Path(__file__).parent.glob("bench*.py")):
+    importlib.import_module(module.stem)  # registers its own
 
 
-def line(m: Measurement) -> str:
+def line(entry: dict[str, Any], before: dict[str, Any] | None) -> str:
     """One line of the table."""
-    compared = "" if m.baseline is None else f"{m.baseline:12.4g} {m.ratio:8.3g}"
-    return f"{m.name:28} {m.value:12.4g} {m.unit:22} {compared}"
+    numbers = ("" if entry[key] is None else f"{entry[key]:.4g}" for key in ("value", "baseline", "ratio"))
+    value, baseline, ratio = numbers
+    goal = f"{entry['goal']} {'reached' if entry['reached'] else 'missed'}" if entry["goal"] else ""
+    counts = entry["threads"], entry["repeats"]
+    return COLUMNS.format(entry["name"], value, entry["unit"], baseline, ratio, goal, *counts, change(entry, before))
 
 
 def main() -> None:
@@ -32,12 +36,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure speed and memory.")
     parser.add_argument("--only", metavar="NAME", choices=sorted(REGISTRY), help=", ".join(sorted(REGISTRY)))
     only = parser.parse_args().only
+    before = kept(KEPT)
     print(machine())
-    print(f"{'name':28} {'value':>12} {'unit':22} {'baseline':>12} {'ratio':>8}")
+    print("Figures are medians of n after a warm-up. Threads are those of torch.")
+    print(COLUMNS.format(*HEADS))
     for name in [only] if only else REGISTRY:
-        measurements = run(name)
-        record(REPO / "results" / "bench" / "bench.json", measurements)
-        print(*map(line, measurements), sep="\n", flush=True)
+        try:
+            new = entries(*run(name))
+        except NotHere as error:
+            print(f"{name:30} {error}", flush=True)
+            continue
+        keep(KEPT, new)
+        print(*(line(entry, before.get(entry["name"])) for entry in new), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from accounts import Job, jobs, overhead
 from faults import (
@@ -271,6 +272,30 @@ def test_it_comes_to_the_report(night):
     assert "ssast-tiny-scratch" in page
     assert not list((night.site.folder / "results").rglob("*.partial*"))
     assert not list((night.site.folder / "results").rglob("checkpoints"))
+
+
+def test_a_season_is_predicted_in_jobs_of_its_own(night, image, tmp_path):
+    """Of recordings that are elsewhere: each part by a job in the image, with the scores that one machine gives."""
+    season = tmp_path / "2024 春"
+    season.mkdir()
+    for path in sorted((night.site.folder / "resources/soundscapes/audio").rglob("*.*"))[:6]:
+        shutil.copy(path, season)
+    before, scores = len(jobs(night.site.slurm)), []
+    settings = ("--config", f"recordings={season}", f"model={STARTED}", "predict={job_hours: 0.005}")
+    for site, profile in ((night.site, "slurm"), (night.undisturbed, "local")):
+        arguments = ("predict", "--configfile", "config/config.yaml", "config/shrunk.yaml", *settings)
+        with site.start(*arguments, profile=profile) as launcher:
+            assert "Predicted. Page: " in launcher.ends(PATIENCE, ok=True)
+        [table] = (site.folder / "results/predictions").glob("*/*/scores.parquet")
+        assert (table.parent / "index.html").exists()
+        scores.append(pd.read_parquet(table))
+    pd.testing.assert_frame_equal(*scores, rtol=1e-5)
+    mine = jobs(night.site.slurm)[before:]
+    assert {job.state for job in mine} == {"COMPLETED"}
+    assert [job.rule for job in mine].count("predict_part") > 1
+    in_image = f"Activating singularity image containers/{image.name}"
+    logs = {path.stem: path.read_text() for path in (night.site.folder / "logs/slurm").rglob("*.log")}
+    assert all(in_image in logs[job.number] for job in mine)
 
 
 def test_overhead_of_a_job(night, capsys):

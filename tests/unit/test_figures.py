@@ -4,6 +4,7 @@ import base64
 import io
 import logging
 import math
+import shutil
 import warnings
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -26,7 +27,7 @@ from tymbal.report.catalog import FIGURES
 from tymbal.report.curves import label_share, pr_curves, pretext_curves, reliability, training_curves
 from tymbal.report.examples import Examples, Reconstructions, examples
 from tymbal.report.examples import reconstructions as draw_reconstructions
-from tymbal.report.figures import PLOTS, draw
+from tymbal.report.figures import CLIPS, PLOTS, draw
 from tymbal.report.heatmaps import confusion, dependence
 from tymbal.report.rows import MAX_LEVELS, class_shares, per_class_ap, slices, thresholds
 
@@ -81,6 +82,13 @@ def arrays(summary: Path, subject: dict[str, str]) -> Path:
     return summary / f"{subject.get('dataset', 'reconstructions')}.npz"
 
 
+def waited_for(summary: Path, key: str, folder: Path) -> Path:
+    """A folder with the tables that the rule of a figure waits for, and no other."""
+    for name in FIGURES[key].read:
+        shutil.copy(summary / f"{name}.csv", folder)
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def styled():
     """As `draw` has it while a function draws."""
@@ -115,13 +123,14 @@ def ends(axes: Axes, kind: int, way: int = 0) -> list[list[float]]:
 
 def test_the_catalogue_and_the_functions_agree():
     assert set(PLOTS) == set(FIGURES)
+    assert {key for key, kind in FIGURES.items() if not kind.tables} == set(CLIPS)
 
 
 @pytest.mark.parametrize(("key", "subject"), DRAWN, ids=lambda value: value if isinstance(value, str) else None)
 def test_drawn_as_paths_without_a_missing_glyph(summary, tmp_path, key, subject):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # Matplotlib warns of a missing glyph, of a crowded layout, of empty axes
-        draw(key, summary, subject, arrays(summary, subject), tmp_path / "figure.svg")
+        draw(key, waited_for(summary, key, tmp_path), subject, arrays(summary, subject), tmp_path / "figure.svg")
     names = {element.tag.split("}")[1] for element in ET.parse(tmp_path / "figure.svg").iter()}
     assert "path" in names
     assert "text" not in names
@@ -133,7 +142,7 @@ def test_drawn_as_paths_without_a_missing_glyph(summary, tmp_path, key, subject)
 
 @pytest.mark.parametrize(
     "key",
-    [key for key, kind in FIGURES.items() if key not in ("examples", "reconstructions") and kind.scope != "labels"],
+    [key for key, kind in FIGURES.items() if kind.tables and kind.scope != "labels"],
 )
 def test_what_the_tables_do_not_tell_is_said_instead_of_an_empty_figure(summary, tmp_path, monkeypatch, key):
     said = []

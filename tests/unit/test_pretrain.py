@@ -64,8 +64,11 @@ def inputs(tmp_path) -> Inputs:
     return Inputs(tmp_path / "clips.csv", tmp_path / "corpus.json", stores, tmp_path / "norm.json", None)
 
 
+OPTIONS = {"epochs": 4, "batch_size": 8, "schedule": {"name": "cosine", "warmup_steps": 2}}
+
+
 def settings(**train) -> Pretraining:
-    options = {"epochs": 4, "batch_size": 8, "schedule": {"name": "cosine", "warmup_steps": 2}, **train}
+    options = {**OPTIONS, **train}
     net = {"arch": "ssast", "size": "tiny", "patch": [4, 4], "n_frames": 16}
     masking = {"n_masked": 4, "cluster": [1, 2]}
     return Pretraining(frontend="f", corpus="lab", net=net, pretext={"masking": masking}, train=options)
@@ -73,7 +76,7 @@ def settings(**train) -> Pretraining:
 
 def latent(stage: int, **train) -> Pretraining:
     """The same of a teacher and its student."""
-    options = {"epochs": 4, "batch_size": 8, "schedule": {"name": "cosine", "warmup_steps": 2}, **train}
+    options = {**OPTIONS, **train}
     net = {"arch": "sslam", "size": "tiny", "patch": [4, 4], "n_frames": 16}
     pretext = {"stage": stage, "clones": 2, "teacher": {"start": 0.9, "end": 0.99, "steps": 10}}
     return Pretraining(frontend="f", corpus="lab", net=net, pretext=pretext, train=options)

@@ -17,14 +17,12 @@ def package(tmp_path, monkeypatch):
     monkeypatch.setattr(provenance, "PACKAGE", tmp_path)
 
     def digest() -> str:
-        for cached in (provenance._tree, provenance._imports, provenance._logic):
-            cached.cache_clear()
+        provenance._source.cache_clear()
         return code_digest("train")
 
     yield tmp_path, digest
     monkeypatch.undo()
-    for cached in (provenance._tree, provenance._imports, provenance._logic):
-        cached.cache_clear()
+    provenance._source.cache_clear()
 
 
 def test_comments_docstrings_and_format_do_not_count(package):

@@ -54,11 +54,24 @@ TOLD_SETTINGS = plan.config.model_dump(
 TOLD_FILES = [sha256(path) for path in (*sorted(TEMPLATES.iterdir()), CITATION)]
 
 
+def tables_drawn(wildcards):
+    """The summary tables that a figure reads."""
+    return [SUMMARY[name] for name in FIGURES[wildcards.figure].read]
+
+
+def clips_drawn(wildcards, path):
+    """The file of clips, of a figure that shows clips."""
+    return [] if FIGURES[wildcards.figure].tables else path
+
+
 rule plot_model_figure:
     """One kind of figure for one model on one data set."""
     input:
-        **SUMMARY,
-        arrays="results/summary/examples/{dataset}/{model}.npz",
+        tables=tables_drawn,
+        arrays=lambda wildcards: clips_drawn(
+            wildcards,
+            f"results/summary/examples/{wildcards.dataset}/{wildcards.model}.npz",
+        ),
     output:
         figure=report(
             "results/figures/{dataset}/{model}/{figure}.svg",
@@ -81,6 +94,7 @@ rule plot_model_figure:
     resources:
         **asked("plot_model_figure"),
     params:
+        summary="results/summary",
         caption=lambda wildcards: FIGURES[wildcards.figure].caption,
         code=code_digest("report.figures"),
     script:
@@ -90,7 +104,7 @@ rule plot_model_figure:
 rule plot_dataset_figure:
     """One kind of figure for a data set."""
     input:
-        **SUMMARY,
+        tables=tables_drawn,
     output:
         figure=report(
             "results/figures/{dataset}/{figure}.svg",
@@ -115,6 +129,7 @@ rule plot_dataset_figure:
     resources:
         **asked("plot_dataset_figure"),
     params:
+        summary="results/summary",
         caption=lambda wildcards: FIGURES[wildcards.figure].caption,
         code=code_digest("report.figures"),
     script:
@@ -124,8 +139,10 @@ rule plot_dataset_figure:
 rule plot_pretraining_figure:
     """One kind of figure for a pre-training."""
     input:
-        **SUMMARY,
-        arrays=lambda wildcards: plan.first_pretraining(wildcards.ssl).arrays,
+        tables=tables_drawn,
+        arrays=lambda wildcards: clips_drawn(
+            wildcards, plan.first_pretraining(wildcards.ssl).arrays
+        ),
     output:
         figure=report(
             "results/figures/pretraining/{ssl}/{figure}.svg",
@@ -147,6 +164,7 @@ rule plot_pretraining_figure:
     resources:
         **asked("plot_pretraining_figure"),
     params:
+        summary="results/summary",
         caption=lambda wildcards: FIGURES[wildcards.figure].caption,
         code=code_digest("report.figures"),
     script:

@@ -11,7 +11,7 @@ if __name__ == "__main__":
         arrays = snakemake.input.get("arrays")
         draw(
             snakemake.wildcards.figure,
-            Path(snakemake.input.metrics).parent,
+            Path(snakemake.params.summary),
             {name: value for name, value in snakemake.wildcards.items() if name != "figure"},
             Path(arrays) if arrays else None,
             Path(snakemake.output.figure),

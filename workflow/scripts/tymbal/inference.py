@@ -1,18 +1,16 @@
 """From a model and clips to logits and scores."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tymbal.config.models import Loss
 from tymbal.progress import Progress
 from tymbal.train.data import Batch, ClipSet
 from tymbal.train.distributed import summed
-
-Loss = Literal["bce", "ce"]
 
 
 def mean_loss(logits: Tensor, y: Tensor, loss: Loss, smoothing: float = 0.0) -> Tensor:

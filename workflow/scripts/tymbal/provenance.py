@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import tymbal
 
@@ -48,7 +48,7 @@ def code_digest(*modules: str) -> str:
     digest = hashlib.sha256()
     for name in sorted(_closure(modules)):
         digest.update(name.encode())
-        digest.update(_logic(name).encode())
+        digest.update(_source(name).logic.encode())
     return digest.hexdigest()[:12]
 
 
@@ -59,7 +59,7 @@ def _closure(modules: tuple[str, ...]) -> set[str]:
         name = waiting.pop()
         if name not in found and name.split(".")[0] not in PLUMBING:
             found.add(name)
-            waiting += _imports(name)
+            waiting += _source(name).imports
     return found
 
 
@@ -72,32 +72,31 @@ def _file(module: str) -> Path | None:
     return None
 
 
+class Source(NamedTuple):
+    """What a digest takes of a module's source.
+
+    Attributes:
+        imports: modules of the package that it imports, at the top or inside a function.
+        logic: its code without docstrings, comments and formatting.
+    """
+
+    imports: tuple[str, ...]
+    logic: str
+
+
 @cache
-def _tree(module: str) -> ast.Module:
+def _source(module: str) -> Source:
     path = _file(module)
     assert path is not None, f"no module {module!r} in {PACKAGE.name}"
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-@cache
-def _imports(module: str) -> tuple[str, ...]:
-    """Modules of the package that this one imports, at the top or inside a function."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     names = []
-    for node in ast.walk(_tree(module)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             # `from tymbal import x` names a module, `from tymbal.x import f` may name a function.
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    inside = [name.removeprefix("tymbal.") for name in names if name.startswith("tymbal.")]
-    return tuple(name for name in inside if _file(name) is not None)
-
-
-@cache
-def _logic(module: str) -> str:
-    tree = ast.parse(ast.unparse(_tree(module)))  # a fresh copy to cut
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
                 isinstance(first, ast.Expr)
@@ -105,7 +104,8 @@ def _logic(module: str) -> str:
                 and isinstance(first.value.value, str)
             ):
                 node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+    inside = [name.removeprefix("tymbal.") for name in names if name.startswith("tymbal.")]
+    return Source(tuple(name for name in inside if _file(name) is not None), ast.unparse(tree))
 
 
 def now() -> str:

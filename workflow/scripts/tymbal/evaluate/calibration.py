@@ -15,12 +15,12 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.optimize import minimize
 from scipy.special import expit, log_softmax, logit, softmax
 
+from tymbal.config.models import Loss
 from tymbal.errors import InputError
 from tymbal.evaluate.bootstrap import Draws, interval
 from tymbal.evaluate.predictions import Predictions, read_predictions
 from tymbal.evaluate.weighted import N_BINS, calibration_error, equal_mass_bins, ratio, totals
 from tymbal.files import read_json, write_json
-from tymbal.inference import Loss
 from tymbal.runs import CALIBRATION
 
 Method = Literal["temperature", "platt"]

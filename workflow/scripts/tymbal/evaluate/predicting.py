@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from tymbal.config.models import Loss
 from tymbal.evaluate.predictions import Predictions
 from tymbal.folds import clip_ids, read_folds
 from tymbal.groups import text
-from tymbal.inference import Loss, predict, scores
+from tymbal.inference import predict, scores
 from tymbal.ingest.manifest import class_names, clip_rows, labels, read_manifest
 from tymbal.models.build import load_model
 from tymbal.models.card import ModelCard, check_classes

@@ -16,7 +16,6 @@ import pandas as pd
 from tymbal.audio import DamagedError, NotFiniteError, blocks, opened
 from tymbal.config.data import Features
 from tymbal.errors import InputError
-from tymbal.imported import n_padding, read_features
 from tymbal.ingest.containers import bytes_missing, lacks_last_page, tells_length
 from tymbal.ingest.problems import NOT_FINITE, TOO_SHORT, TRUNCATED, UNREADABLE
 from tymbal.progress import Progress
@@ -204,6 +203,8 @@ def cut_short(data: BinaryIO, form: str, n_samples: int, n_told: int) -> str:
 
 
 def _features(path: Path, features: Features, known: Measured) -> Measured:
+    from tymbal.imported import n_padding, read_features  # loads torch, of which audio needs nothing
+
     x = read_features(path, features)  # [T, F]
     n_frames = len(x) - n_padding(x, features.padding)
     if n_frames == 0:

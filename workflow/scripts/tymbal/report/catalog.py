@@ -16,13 +16,21 @@ class FigureKind:
         caption: what is shown, of which clips, what a line or band means.
         scope: drawn once a data set; once for every model on it; once a data set on which models differ in nothing but
             the share of labels they train on; or once a pre-training.
+        tables: of the summary, that are drawn, first the one without which there is nothing to show; a figure without
+            any shows clips with features.
         absent: said where the tables hold nothing about the subject.
     """
 
     title: str
     caption: str
     scope: Literal["dataset", "model", "labels", "pretraining"]
+    tables: tuple[str, ...] = ()
     absent: str = "No run of this has results yet."
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All summary tables that drawing it reads: those drawn, and the one that tells a data set's classes."""
+        return self.tables if self.scope == "pretraining" else ("balance", *self.tables)
 
 
 BARS = (
@@ -37,6 +45,7 @@ FIGURES = {
         f"are the runs. {BARS}The tick is chance: the share of clips that are positive. n is the number of positive "
         "test clips, each counted once.",
         scope="model",
+        tables=("intervals", "metrics"),
     ),
     "slices": FigureKind(
         title="Where it does well",
@@ -46,6 +55,7 @@ FIGURES = {
         "differs from part to part and moves mAP with it, for ROC AUC always 0.5. So compare mAP of two parts only "
         "together with their ROC AUC. Signal levels are thirds of the test clips by mean log-mel.",
         scope="model",
+        tables=("slices", "intervals"),
         absent="Parts of the test clips: not told by this data set.",
     ),
     "pr-curves": FigureKind(
@@ -54,6 +64,7 @@ FIGURES = {
         "positive clips among them. The dashed line is chance. Pooling ranks scores of different models together, so "
         "the area under a curve can differ from the mean average precision over runs.",
         scope="model",
+        tables=("pr_curves",),
     ),
     "thresholds": FigureKind(
         title="Thresholds",
@@ -62,6 +73,7 @@ FIGURES = {
         "together (the tick) where positives are few. Bars are 95 % intervals of the choice, groups of validation "
         "clips drawn anew. n is the number of positive validation clips of a run.",
         scope="model",
+        tables=("thresholds",),
         absent="No thresholds are chosen for this data set.",
     ),
     "reliability": FigureKind(
@@ -74,6 +86,7 @@ FIGURES = {
         "the dashed line of the bins of a run, which the dots pool, Brier the mean squared error with its 95 % "
         "interval; both are means over runs, and less is better.",
         scope="model",
+        tables=("reliability", "intervals"),
         absent="No calibration is fitted for this data set.",
     ),
     "confusion": FigureKind(
@@ -84,6 +97,7 @@ FIGURES = {
         "classes that is told below the figure, not by the chosen ones; classes that sound together make cells off the "
         "diagonal without any mistake, and a row can sum to more than 100.",
         scope="model",
+        tables=("confusion", "metrics"),
     ),
     "dependence": FigureKind(
         title="What depends on what",
@@ -93,6 +107,7 @@ FIGURES = {
         "seeds): blue where it errs on both classes in the same direction, orange in opposite ones; empty where a "
         "class has no positives or no negatives.",
         scope="model",
+        tables=("dependence",),
         absent="Needs two classes.",
     ),
     "examples": FigureKind(
@@ -108,6 +123,7 @@ FIGURES = {
         "validation clips. Thin lines are single runs (a fold and a seed each), thick lines their mean while all of "
         "them go on; a dot marks the epoch whose weights were kept.",
         scope="model",
+        tables=("curves",),
     ),
     "class-shares": FigureKind(
         title="Classes in each part of the split",
@@ -115,6 +131,7 @@ FIGURES = {
         "Each dot is one fold, the line is the share aimed for. n is the number of positive clips in the data set. "
         "All clips of a group are in one part, so rare classes cannot always meet the target.",
         scope="dataset",
+        tables=("balance",),
     ),
     "label-share": FigureKind(
         title="How many labels it takes",
@@ -124,6 +141,7 @@ FIGURES = {
         "Whole groups of clips are taken, smaller subsets are within larger ones, and validation clips are always all "
         "used. Pre-training sees all clips of its corpus, without labels, whatever the share.",
         scope="labels",
+        tables=("intervals", "metrics", "runs"),
     ),
     "pretext-curves": FigureKind(
         title="Curves of the pretext task",
@@ -134,6 +152,7 @@ FIGURES = {
         "the encoder gets better, because the teacher moves, and its targets become richer; so the last check is kept. "
         "The spread of predictions is their standard deviation over a clip's patches: 0 if all are predicted alike.",
         scope="pretraining",
+        tables=("pretext_curves", "pretraining"),
     ),
     "reconstructions": FigureKind(
         title="What it makes of masked clips",

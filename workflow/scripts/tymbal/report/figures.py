@@ -23,23 +23,23 @@ from tymbal.report.heatmaps import confusion, dependence
 from tymbal.report.rows import class_shares, per_class_ap, slices, thresholds
 from tymbal.report.style import MUTED, WIDTH, fonts_for, printable, style
 
-# Key in the catalogue -> the tables or the arrays it reads, the first those without which there is nothing to show, and
-# how it is drawn.
-PLOTS: dict[str, tuple[tuple[str, ...] | type[Examples] | type[Reconstructions], Callable[..., pd.DataFrame]]] = {
-    "training-curves": (("curves",), training_curves),
-    "per-class-ap": (("intervals", "metrics"), per_class_ap),
-    "slices": (("slices", "intervals"), slices),
-    "pr-curves": (("pr_curves",), pr_curves),
-    "thresholds": (("thresholds",), thresholds),
-    "reliability": (("reliability", "intervals"), reliability),
-    "confusion": (("confusion", "metrics"), confusion),
-    "dependence": (("dependence",), dependence),
-    "examples": (Examples, examples),
-    "class-shares": (("balance",), class_shares),
-    "label-share": (("intervals", "metrics", "runs"), label_share),
-    "pretext-curves": (("pretext_curves", "pretraining"), pretext_curves),
-    "reconstructions": (Reconstructions, reconstructions),
+# Key in the catalogue -> how it is drawn, from its tables in the order given there, or from clips.
+PLOTS: dict[str, Callable[..., pd.DataFrame]] = {
+    "training-curves": training_curves,
+    "per-class-ap": per_class_ap,
+    "slices": slices,
+    "pr-curves": pr_curves,
+    "thresholds": thresholds,
+    "reliability": reliability,
+    "confusion": confusion,
+    "dependence": dependence,
+    "examples": examples,
+    "class-shares": class_shares,
+    "label-share": label_share,
+    "pretext-curves": pretext_curves,
+    "reconstructions": reconstructions,
 }
+CLIPS: dict[str, type[Examples] | type[Reconstructions]] = {"examples": Examples, "reconstructions": Reconstructions}
 WRITTEN = ("slice", "level", "family")  # columns whose text is drawn, besides classes
 DATES = {".svg": {"Date": None, "Creator": None}, ".pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
 
@@ -57,23 +57,23 @@ def draw(key: str, summary: Path, subject: Mapping[str, str], arrays: Path | Non
     classes: list[str] = []
     if "dataset" in subject:
         classes = class_order(rows_of(read_table(summary / "balance.csv"), {"dataset": subject["dataset"]}))
-    sources, plot = PLOTS[key]
+    kind = FIGURES[key]
     data: list[Any]
-    if isinstance(sources, tuple):
-        data = [rows_of(read_table(summary / f"{source}.csv"), subject) for source in sources]
+    if kind.tables:
+        data = [rows_of(read_table(summary / f"{table}.csv"), subject) for table in kind.tables]
         texts = {text for table in data for column in WRITTEN if column in table for text in table[column]}
         absent = data[0].empty
     else:
         assert arrays is not None
         with np.load(arrays) as file:
-            clips = sources(**file)
+            clips = CLIPS[key](**file)
         data, texts, absent = [clips], set(clips.clip_id), False
     families = fonts_for([*classes, *texts])
     with style(families):
         figure = Figure()
-        drawn = data[0] if absent else plot(*data, figure, printable(classes, families))
+        drawn = data[0] if absent else PLOTS[key](*data, figure, printable(classes, families))
         if absent:
-            _say(figure, FIGURES[key].absent)
+            _say(figure, kind.absent)
         write_table(drawn, out.with_suffix(".csv"))
         lay_out(figure)
         for suffix, metadata in DATES.items():
