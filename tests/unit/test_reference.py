@@ -11,7 +11,8 @@ from small_training import CPU, RUN, inputs, settings, train
 from tymbal.evaluate import predicting
 from tymbal.files import read_json, write_json
 from tymbal.models.build import load_model
-from tymbal.predict.reference import Reference, make_reference
+from tymbal.predict.make_reference import make_reference
+from tymbal.predict.reference import Reference
 from tymbal.tables import read_csv
 
 
@@ -68,7 +69,7 @@ def test_prevalence_is_of_the_clips_trained_on(model):
 @pytest.mark.parametrize("value", [1e5, np.nan])
 def test_embeddings_that_float16_cannot_hold_are_no_reference(model, monkeypatch, value):
     logits, embeddings = np.zeros((6, 2), np.float32), np.full((6, 4), value)
-    monkeypatch.setattr("tymbal.predict.reference._heard", lambda *_: (logits, embeddings))
+    monkeypatch.setattr("tymbal.predict.make_reference._heard", lambda *_: (logits, embeddings))
     assert "float16" in str(reference(model).why)
 
 

@@ -75,6 +75,16 @@ def season_parts(wildcards):
     return [f"{plan.season.folder}/parts/{shard}" for shard in plan.season.shards]
 
 
+def tables_drawn(wildcards):
+    """The summary tables that a figure reads."""
+    return [SUMMARY[name] for name in FIGURES[wildcards.figure].read]
+
+
+def clips_drawn(wildcards, path):
+    """The file of clips, of a figure that shows clips."""
+    return [] if FIGURES[wildcards.figure].tables else path
+
+
 wildcard_constraints:
     dataset=made(DATASETS),
     frontend="|".join(plan.config.frontends),

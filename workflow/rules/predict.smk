@@ -137,7 +137,7 @@ rule predict_reference:
         **asked("predict_reference"),
     params:
         model=lambda wildcards: plan.season.contents(plan.season.model_files),
-        code=code_digest("predict.reference"),
+        code=code_digest("predict.make_reference"),
     script:
         "../scripts/predict_reference.py"
 

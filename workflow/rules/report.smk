@@ -54,16 +54,6 @@ TOLD_SETTINGS = plan.config.model_dump(
 TOLD_FILES = [sha256(path) for path in (*sorted(TEMPLATES.iterdir()), CITATION)]
 
 
-def tables_drawn(wildcards):
-    """The summary tables that a figure reads."""
-    return [SUMMARY[name] for name in FIGURES[wildcards.figure].read]
-
-
-def clips_drawn(wildcards, path):
-    """The file of clips, of a figure that shows clips."""
-    return [] if FIGURES[wildcards.figure].tables else path
-
-
 rule plot_model_figure:
     """One kind of figure for one model on one data set."""
     input:

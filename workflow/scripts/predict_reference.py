@@ -6,6 +6,6 @@ from tymbal.smk import device, season, step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.predict.reference import make_reference
+        from tymbal.predict.make_reference import make_reference
 
         make_reference(season(snakemake).model, device(snakemake), Path(snakemake.output.reference))
