@@ -262,6 +262,7 @@ def test_pre_trainings_have_a_row_a_run_and_no_column_that_is_not_theirs(index, 
     for fold, row in enumerate(table.itertuples(), 1):
         losses = [f"{value:.3f}" for value in (row.val_accuracy, row.val_nce, row.val_mse)]
         assert [f"esc fold {fold}", "0", f"{row.best_check} of 30", "3,000", *losses] == runs[fold][:7]
+        assert runs[fold][7] == f"{row.val_spread:.3f} / {row.val_spread_patches:.3f}"
 
 
 def test_what_a_teacher_made_is_told_beside_the_others(index):

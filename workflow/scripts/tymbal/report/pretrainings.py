@@ -35,8 +35,6 @@ MEASURES = {
     "val_local_retention": "Retention",
     "val_global_retention": "Retention, class token",
     "val_prediction_std": "Spread of predictions",
-    "val_spread": "Spread of clips",
-    "val_spread_patches": "Spread of patches",
 }
 
 
