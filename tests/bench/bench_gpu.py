@@ -1,13 +1,12 @@
 """Training and features on a GPU, measured only where there is one."""
 
-import time
 from collections.abc import Callable
 from functools import wraps
 
 import torch
 from bench_finetune import step_flops, step_of
 from bench_pretrain import N_FRAMES, N_MELS, build_model, steps
-from harness import Benchmark, Goal, Measurement, NotHere, benchmark, interleaved_medians, median
+from harness import Benchmark, Goal, Measurement, NotHere, benchmark, clock, interleaved_medians, median
 
 from tymbal.devices import peak_memory_mb
 from tymbal.fbank import fbank
@@ -81,17 +80,6 @@ def features(device: torch.device, n_clips: int) -> list[Measurement]:
     waveforms = 0.1 * torch.randn(n_clips, SECONDS * RATE, generator=torch.Generator().manual_seed(0)).to(device)
     seconds = median(lambda: fbank(waveforms, RATE, N_MELS), REPEATS, clock(device))
     return [Measurement("gpu_fbank", n_clips * SECONDS / seconds, "x real time", goal=Goal(20_000), repeats=REPEATS)]
-
-
-def clock(device: torch.device) -> Callable[[], float]:
-    """Seconds, told when the device has done all that it was asked for."""
-
-    def now() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    return now
 
 
 def _rated(

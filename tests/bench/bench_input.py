@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from bench_features import write_part
 from bench_index import N_SEGMENTS, names
-from harness import Goal, Measurement, apart, benchmark
+from harness import Goal, Measurement, apart, benchmark, clock
 
 from tymbal.compute import write_index
 from tymbal.config.models import Augment, LayeredOptimizer, Ssast
@@ -96,31 +96,24 @@ def _wait(name: str, clips: ClipSet) -> Measurement:
     net = Ssast(arch="ssast", size="tiny", n_frames=N_FRAMES)
     model = SSAST(net, N_MELS, N_CLASSES, generator).to(device)
     optimizer = build_optimizer(model, LayeredOptimizer(lr=1e-4))
-    dtype, rng = autocast_dtype("auto", device), np.random.default_rng(0)
+    dtype, rng, now = autocast_dtype("auto", device), np.random.default_rng(0), clock(device)
     next(clips.in_order(1))  # as fine-tuning begins: clips that fit are on the device from the second pass on
     batches = clips.batches(epoch_order(clips, "none", seed=0, epoch=1), BATCH)
     begun = waited = 0.0
     for i in range(WARM_UP + STEPS):
-        asked = _now(device)
+        asked = now()
         if i == WARM_UP:
             begun, waited = asked, 0.0
         batch = next(batches)
-        waited += _now(device) - asked
+        waited += now() - asked
         batch = augment(batch, AUGMENT, clips.scale, rng)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
             loss = mean_loss(model(batch.x), batch.y, "bce")
         loss.backward()
         optimizer.step()
-    share = 100 * waited / (_now(device) - begun)
+    share = 100 * waited / (now() - begun)
     return Measurement(name, share, "% of step time", goal=Goal(2, less=True), repeats=STEPS)
-
-
-def _now(device: torch.device) -> float:
-    """Seconds; when the device has done what it was told."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 def _clips(folder: Path, n: int) -> ClipSet:

@@ -71,6 +71,17 @@ def benchmark(name: str) -> Callable[[Benchmark], Benchmark]:
     return register
 
 
+def clock(device: torch.device) -> Callable[[], float]:
+    """Seconds, told when the device has done all that it was asked for."""
+
+    def now() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return now
+
+
 def median(function: Callable[[], Any], repeats: int, clock: Callable[[], float] = time.perf_counter) -> float:
     """Median seconds of a function, after a first call that does not count."""
     return interleaved_medians([function], repeats, clock)[0]
