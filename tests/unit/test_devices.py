@@ -42,3 +42,20 @@ def test_the_cpu_is_taken_where_nothing_else_is_wanted_or_where_it_is_allowed(gp
 
 def test_the_precision_of_a_cpu_is_full_unless_said_otherwise():
     assert [autocast_dtype(name, CPU) for name in ("auto", "fp32", "bf16")] == [None, None, torch.bfloat16]
+
+
+@pytest.mark.parametrize(
+    ("precision", "units", "said"),
+    [
+        ("auto", {"avx512_bf16": True}, "faster with train.precision bf16"),
+        ("auto", {}, ""),
+        ("bf16", {"amx_bf16": True}, ""),
+        ("bf16", {"avx512_bf16": False}, "no units"),
+        ("fp32", {"avx512_bf16": True}, ""),
+    ],
+)
+def test_the_log_says_where_another_precision_is_faster_on_a_processor(precision, units, said, monkeypatch, caplog):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: units)
+    with caplog.at_level(logging.INFO):
+        autocast_dtype(precision, CPU)
+    assert said in caplog.text and bool(said) == bool(caplog.text)
