@@ -10,11 +10,12 @@ from pydantic import TypeAdapter
 from tymbal.config.models import Frontend, Net
 from tymbal.evaluate.calibration import Calibration, write_calibration
 from tymbal.evaluate.thresholds import Threshold, write_thresholds
-from tymbal.fbank import FeatureState, fbank
+from tymbal.fbank import fbank
 from tymbal.files import write_json
 from tymbal.models.build import build
 from tymbal.models.card import ModelCard, save_model
 from tymbal.models.classifier import Classifier
+from tymbal.spectrogram import FeatureState
 
 CPU = torch.device("cpu")
 CLASSES = ("Owl", "蟬", 'Rain, "heavy"')

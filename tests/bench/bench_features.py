@@ -15,10 +15,11 @@ from torchaudio.transforms import Resample
 
 from tymbal.compute import compute_part, part_of, write_index
 from tymbal.config.models import Frontend
-from tymbal.fbank import FeatureState, fbank_torchaudio
+from tymbal.fbank import fbank_torchaudio
 from tymbal.files import sha256, write_json
 from tymbal.layout import INDEX, SHARD_FRAMES, STATE
 from tymbal.norm import Scale
+from tymbal.spectrogram import FeatureState
 from tymbal.store import FeatureStore
 from tymbal.tables import write_csv
 from tymbal.train.data import ClipSet, epoch_order

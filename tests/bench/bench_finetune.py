@@ -1,11 +1,12 @@
 """A fine-tuning step: against the rate of a large matrix product, with plain attention, and in bfloat16."""
 
 import math
+import shutil
 from collections.abc import Callable
 from functools import partial
 
 import torch
-from harness import Goal, Measurement, apart, benchmark, interleaved_medians
+from harness import Goal, Measurement, NotHere, apart, benchmark, clock, interleaved_medians
 from torch import Tensor
 
 from tymbal.config.models import LayeredOptimizer, Ssast
@@ -17,6 +18,7 @@ from tymbal.models.vit import Attention
 from tymbal.train.optim import build_optimizer
 
 N_MELS, N_FRAMES, N_CLASSES = 128, 1024, 12
+SHORT = 600  # frames of 6 s
 MATRIX = 4096  # rows and columns
 BATCH_SIZES = {"tiny": 8, "base": 2}  # of 512 patches
 REPEATS = 7
@@ -53,6 +55,17 @@ def attention_512() -> list[Measurement]:
     return _against_plain_attention("attention_512", ("tiny", 16, 8), speed=1.0, memory=0.7)
 
 
+@benchmark("finetune_step_short")
+def finetune_step_short() -> list[Measurement]:
+    """SSAST tiny for 10 s, 8 clips: of 6 s, and half of them of 10 s in batches of like length and in any."""
+    short, long, mixed = [SHORT] * 4, [N_FRAMES] * 4, [SHORT, N_FRAMES] * 2
+    return [
+        _against_padding("finetune_step_short", [short, short], Goal(1.6, ratio=True)),
+        _against_padding("finetune_step_mixed", [short, long], Goal(1.2, ratio=True)),
+        _against_padding("finetune_step_mixed_unsorted", [mixed, mixed]),
+    ]
+
+
 @benchmark("precision_cpu")
 def precision_cpu() -> list[Measurement]:
     """Steps of 512 patches in bfloat16, against float32."""
@@ -65,28 +78,72 @@ def precision_cpu() -> list[Measurement]:
     return made
 
 
+@benchmark("compile_cpu")
+def compile_cpu() -> list[Measurement]:
+    """Steps of the tiny net, 4 clips of 512 patches, compiled by torch."""
+    return compiled("compile_cpu", "tiny", 4, CPU, None)
+
+
+def compiled(
+    name: str, size: str, batch_size: int, device: torch.device, dtype: torch.dtype | None
+) -> list[Measurement]:
+    """Steps after `torch.compile`, against those without, and how long the first one takes."""
+    if shutil.which("g++") is None:
+        raise NotHere("no C++ compiler here, which torch.compile needs")
+    plain, fast = (partial(step_of(size, 16, batch_size, device, way), dtype) for way in (False, True))
+    now = clock(device)
+    start = now()
+    fast()
+    first = now() - start
+    seconds, plain_seconds = interleaved_medians([fast, plain], REPEATS, now)
+    return [
+        Measurement(name, batch_size / seconds, "clips/s", batch_size / plain_seconds, repeats=REPEATS),
+        Measurement(f"{name}_first", first, "s until the first step is done"),
+    ]
+
+
 def build_net(size: str, stride: int, generator: torch.Generator) -> SSAST:
     """SSAST for clips of 1024 frames, 12 classes."""
     net = Ssast(arch="ssast", size=size, n_frames=N_FRAMES, stride=(stride, stride))
     return SSAST(net, N_MELS, N_CLASSES, generator)
 
 
-def step_of(size: str, stride: int, batch_size: int, device: torch.device = CPU) -> Callable[..., None]:
-    """Forward, backward and Adam of the same clips of noise; takes a type for autocast, None for float32."""
+def step_of(
+    size: str, stride: int, batch_size: int, device: torch.device = CPU, compiled: bool = False
+) -> Callable[..., None]:
+    """Forward, backward and Adam of the same clips of noise; compiled, the first call takes long.
+
+    The step takes a type for autocast, None for float32, and true frames of the clips, [B]: what follows is ignored.
+    """
     generator = torch.Generator().manual_seed(0)
     model = build_net(size, stride, generator).to(device)
     optimizer = build_optimizer(model, LayeredOptimizer(lr=1e-4))
+    if compiled:
+        model.compile()
     x = torch.randn(batch_size, N_FRAMES, N_MELS, generator=generator).to(device)
     y = torch.rand(batch_size, N_CLASSES, generator=generator).to(device)
 
-    def step(dtype: torch.dtype | None = None) -> None:
+    def step(dtype: torch.dtype | None = None, n_frames: Tensor | None = None) -> None:
+        seen, padded = x, None
+        if n_frames is not None:
+            seen = x[:, : int(n_frames.max())]
+            padded = None if (n_frames == seen.shape[1]).all() else n_frames
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
-            logits = model(x)
+            logits = model(seen, padded)
         mean_loss(logits.float(), y, "bce").backward()
         optimizer.step()
 
     return step
+
+
+def _against_padding(name: str, batches: list[list[int]], goal: Goal | None = None) -> Measurement:
+    """Padding ignored, in clips of so many frames in two batches of 4; against all of 1024 frames."""
+    step, lengths = step_of("tiny", 16, 4), [torch.tensor(batch) for batch in batches]
+    ways = [lambda: [step(n_frames=n_frames) for n_frames in lengths], lambda: [step() for _ in lengths]]
+    seconds, padded_seconds = interleaved_medians(ways, REPEATS)
+    n = sum(map(len, batches))
+    return Measurement(name, n / seconds, "clips/s", n / padded_seconds, goal, REPEATS)
 
 
 def step_flops(size: str, stride: int, batch_size: int) -> int:

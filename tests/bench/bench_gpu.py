@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import wraps
 
 import torch
-from bench_finetune import step_flops, step_of
+from bench_finetune import compiled, step_flops, step_of
 from bench_pretrain import N_FRAMES, N_MELS, build_model, steps
 from harness import Benchmark, Goal, Measurement, NotHere, benchmark, clock, interleaved_medians, median
 
@@ -44,6 +44,13 @@ def gpu_finetune_step_base(device: torch.device) -> list[Measurement]:
 def gpu_pretrain_step_base(device: torch.device) -> list[Measurement]:
     """Joint pre-training of SSAST base, the same; and against the way of SSAST's released code."""
     return pretrain_step(device, "base", BATCH_SIZE)
+
+
+@benchmark("gpu_compile")
+@on_gpu
+def gpu_compile(device: torch.device) -> list[Measurement]:
+    """The fine-tuning step compiled by torch."""
+    return compiled("gpu_compile", "base", BATCH_SIZE, device, torch.bfloat16)
 
 
 @benchmark("gpu_fbank")

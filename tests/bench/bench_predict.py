@@ -14,12 +14,12 @@ from harness import Measurement, benchmark, median
 from tymbal.config.models import Frontend, Ssast
 from tymbal.config.predict import Predict
 from tymbal.devices import peak_memory_mb
-from tymbal.fbank import FeatureState
 from tymbal.models.build import build
 from tymbal.models.card import ModelCard, save_model
 from tymbal.predict.model import Predictor
 from tymbal.predict.shard import predict_part
 from tymbal.predict.stream import read_windows
+from tymbal.spectrogram import FeatureState
 
 RATE = 48000  # Hz, of the recordings
 MINUTES = {"cpu": {"tiny": 6, "base": 1}, "cuda": {"tiny": 60, "base": 60}}
@@ -63,7 +63,7 @@ def _speed(size: str) -> list[Measurement]:
         windows = predictor.windows(settings)
         waveforms = [window.waveform for window in read_windows(folder / "sound.wav", windows, 16000)]
         first = waveforms[: settings.batch_size]
-        x, _ = predictor.prepare(first)
+        x, *_ = predictor.prepare(first)
         share = len(waveforms) / len(first)
         steps = {
             "decode": (1, lambda: [None for _ in read_windows(folder / "sound.wav", windows, 16000)]),

@@ -9,9 +9,9 @@ import torch
 
 from helpers import SHARED, golden_file, golden_inputs, needs_shared
 from tymbal.config.models import Frontend, Ssast
-from tymbal.fbank import FeatureState
 from tymbal.models.sources import load_start
 from tymbal.models.ssast import SSAST
+from tymbal.spectrogram import FeatureState
 
 pytestmark = needs_shared
 

@@ -9,12 +9,12 @@ from helpers import golden_file, needs_shared
 from small_pretraining import pretraining
 from sslam_golden import STUDENT, original_name, spectrogram, value
 from tymbal.config.models import Frontend, Sslam, SslamEncoder
-from tymbal.fbank import FeatureState
 from tymbal.models.build import build
 from tymbal.models.sources import load_start
 from tymbal.models.sslam import sincos_positions
 from tymbal.models.sslam_start import FINETUNED, PRETRAINED
 from tymbal.pretrain.sslam import MaskedLatentModel
+from tymbal.spectrogram import FeatureState
 
 pytestmark = needs_shared
 

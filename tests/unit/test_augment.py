@@ -95,6 +95,17 @@ def test_bounds_below_one_are_shares_of_the_size(batch):
     assert torch.equal(same, spec_augment(torch.ones(2000, T, F), 8, 25, -5.0, rng(), share))
 
 
+def test_masks_can_keep_to_what_sounds():
+    n_frames = torch.tensor([T, 20, 3]).repeat(1000)
+    for bound, widest in ((30, (29, 19, 2)), (0.5, (24, 9, 1))):  # each below the bound, or below its part of the clip
+        x = torch.ones(3000, T, F)
+        masked = (spec_augment(x, 8, bound, -5.0, rng(), Share(3000), n_frames) == -5.0).all(dim=2)
+        assert not masked[torch.arange(T) >= n_frames[:, None]].any()
+        assert tuple(masked.sum(dim=1).view(1000, 3).max(dim=0).values.tolist()) == widest
+    full = spec_augment(x, 8, 20, -5.0, rng(), Share(3000), torch.full((3000,), T))
+    assert torch.equal(full, spec_augment(x, 8, 20, -5.0, rng(), Share(3000)))
+
+
 def test_masks_differ_between_clips():
     masked = spec_augment(torch.ones(50, T, F), 0, 20, 0.0, rng(), Share(50)) == 0
     assert len({tuple(row.tolist()) for row in masked[:, :, 0]}) > 20
@@ -190,7 +201,9 @@ def test_gains_are_between_half_and_one_and_a_half_one_a_clip():
 def test_a_batch_is_mixed_with_itself_in_reverse_by_one_weight():
     """An odd one, too: its middle clip stays."""
     x, y = torch.randn(5, T, F, generator=torch.Generator().manual_seed(0)), torch.eye(5)
-    mixed_x, mixed_y = batch_mixup(x, y, BATCH_MIXUP, rng(1))
+    n_frames = torch.tensor([50, 20, 30, 40, 10])
+    mixed_x, longer, mixed_y = batch_mixup(x, n_frames, y, BATCH_MIXUP, rng(1))
+    assert longer.tolist() == [50, 40, 30, 40, 50]
     lam = mixed_y[0, 0].item()
     assert 0 < lam < 1
     assert torch.allclose(mixed_y, lam * y + (1 - lam) * y.flip(0))
@@ -199,8 +212,9 @@ def test_a_batch_is_mixed_with_itself_in_reverse_by_one_weight():
 
 
 def test_batches_are_mixed_as_often_and_as_much_as_told():
-    settings, source, y = BatchMixup(probability=0.9, alpha=0.8), rng(), torch.eye(2)
-    weights = torch.stack([batch_mixup(torch.zeros(2, 1, 1), y, settings, source)[1][0, 0] for _ in range(4000)])
+    settings, source = BatchMixup(probability=0.9, alpha=0.8), rng()
+    two = torch.zeros(2, 1, 1), torch.ones(2), torch.eye(2)
+    weights = torch.stack([batch_mixup(*two, settings, source)[2][0, 0] for _ in range(4000)])
     mixed = weights[weights < 1]
     assert len(mixed) / 4000 == pytest.approx(0.9, abs=0.02)
     assert mixed.mean() == pytest.approx(0.5, abs=0.02)
@@ -215,7 +229,7 @@ def test_of_a_batch_to_mix_clips_are_changed_first_and_masked_last(batch):
     changed = clip_roll(x, n_frames, source, Share(B))
     changed = gain(changed, n_frames, SCALE, source, Share(B))
     changed = roll(add_noise(changed, source, Share(B)), 5, source, Share(B))
-    changed, labels = batch_mixup(changed, y, BATCH_MIXUP, source)
+    changed, _, labels = batch_mixup(changed, n_frames, y, BATCH_MIXUP, source)
     masked = spec_augment(changed, 0, 20, 0.0, source, Share(B))
     found = augment(whole(*batch), settings, Scale(SCALE.mean, SCALE.std, 5.0), rng(3))
     assert torch.equal(found.x, masked) and torch.equal(found.y, labels)

@@ -13,13 +13,13 @@ import torch
 from small_pretraining import pretraining
 from tymbal.config.models import Frontend, Ssast, SsastEncoder
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState
 from tymbal.models.classifier import is_head
 from tymbal.models.positions import adapt_positions, describe_fit
 from tymbal.models.sources import load_start
 from tymbal.models.ssast import SIZES, SSAST, Size
 from tymbal.models.ssast_start import FINETUNED, PRETRAINED
 from tymbal.pretrain.ssast import MaskedPatchModel
+from tymbal.spectrogram import FeatureState
 
 N_MELS = 32
 

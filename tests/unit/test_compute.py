@@ -17,9 +17,10 @@ from tymbal.config.data import Features, Normalised
 from tymbal.config.models import Frontend
 from tymbal.diagnose import diagnose
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState, fbank
+from tymbal.fbank import fbank
 from tymbal.files import read_json, sha256, write_json
 from tymbal.layout import read_index
+from tymbal.spectrogram import FeatureState
 from tymbal.store import FeatureStore
 
 FRONTEND = Frontend()

@@ -11,7 +11,6 @@ from helpers import SHARED, needs_shared
 from small_pretraining import pretraining
 from tymbal.config.models import Cnn, Frontend, Ssast, SsastEncoder
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState
 from tymbal.models.build import build
 from tymbal.models.card import ModelCard, save_model
 from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL
@@ -21,6 +20,7 @@ from tymbal.models.sources import load_start
 from tymbal.models.ssast import SIZES, SSAST, Size
 from tymbal.pretrain.export import export_ssast
 from tymbal.pretrain.ssast import MaskedPatchModel
+from tymbal.spectrogram import FeatureState
 
 N_MELS = 32
 CORPUS = {"transductive": True, "held_out": [], "parts": [{"dataset": "wald", "weight": 1.0}]}

@@ -10,7 +10,8 @@ from tymbal.audio import decode
 from tymbal.config.data import Features
 from tymbal.config.models import Frontend
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState, empty_filters, fbank, fbank_torchaudio, n_frames
+from tymbal.fbank import empty_filters, fbank, fbank_torchaudio
+from tymbal.spectrogram import FeatureState, n_frames
 
 FLOOR = math.log(2**-23)
 AUDIOSET, ESC50, SPEECH = (-4.2677393, 4.5689974), (-6.6268077, 5.358466), (-6.845978, 5.5654526)

@@ -30,6 +30,8 @@ WITHOUT_TORCH = [
     "split_folds",
     "synthesise_soundscapes",
     "write_comparison",
+    "write_model_report",
+    "write_report",
 ]
 DRAW = {"plot_figure", "validate", "write_model_report", "write_report", "write_season_page"}
 

@@ -52,7 +52,7 @@ def test_blocks_get_fewer_tokens_and_always_those_of_the_class(model, share, kep
 def test_each_clip_has_its_own_draw_and_no_patch_is_favoured():
     patches = torch.arange(N, dtype=torch.float32).repeat(6000, 1)[:, :, None]
     torch.manual_seed(0)
-    kept = keep_some(patches, 0.25)[:, :, 0].long()
+    kept = keep_some(patches, None, 0.25)[0][:, :, 0].long()
     assert kept.shape == (6000, 9)
     drawn = torch.zeros(6000, N).scatter(1, kept, 1)
     assert (drawn.sum(dim=1) == 9).all()

@@ -43,7 +43,7 @@ def test_logic_of_an_imported_module_counts(package):
 
 def test_the_training_digest_reaches_the_model_and_leaves_out_plumbing():
     closure = provenance._closure(("train.finetune",))
-    assert {"models.ssast", "models.vit", "train.loop", "store", "fbank"} <= closure
+    assert {"models.ssast", "models.vit", "train.loop", "store", "spectrogram"} <= closure
     assert not closure & provenance.PLUMBING
     assert not any(name.startswith("report") for name in closure)
 

@@ -9,11 +9,11 @@ from helpers import REPO, merged_config
 from tymbal.config import load
 from tymbal.config.models import Ssast
 from tymbal.evaluate.starts import known_of_test_clips
-from tymbal.fbank import FeatureState
 from tymbal.files import sha256
 from tymbal.models.build import build
 from tymbal.models.classifier import is_head
 from tymbal.models.sources import load_start
+from tymbal.spectrogram import FeatureState
 
 FOLDER = REPO / "resources" / "checkpoints"
 DEMO = load(merged_config(REPO / "config" / "config.yaml"))

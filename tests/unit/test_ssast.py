@@ -69,7 +69,7 @@ def test_logits_of_made_up_weights(pooling, expected):
 
 def test_another_input_size_is_refused():
     with pytest.raises(AssertionError, match="expected"):
-        build(network())(torch.zeros(1, 48, 32))
+        build(network())(torch.zeros(1, 80, 32))
 
 
 def test_weights_come_from_the_generator_alone():

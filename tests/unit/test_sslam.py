@@ -210,7 +210,7 @@ def test_linear_softmax_of_certain_tokens():
 
 def test_another_input_size_is_refused():
     with pytest.raises(AssertionError, match="expected"):
-        build()(torch.zeros(1, 48, 32))
+        build()(torch.zeros(1, 80, 32))
 
 
 # --- stochastic depth -------------------------------------------------------------------------------------

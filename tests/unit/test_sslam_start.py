@@ -16,7 +16,6 @@ from small_pretraining import pretraining
 from sslam_golden import original_name
 from tymbal.config.models import Frontend, Ssast, Sslam, SslamEncoder
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState
 from tymbal.models.build import build
 from tymbal.models.card import ModelCard, save_model
 from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL
@@ -26,6 +25,7 @@ from tymbal.models.sources import ALLOWED, load_start
 from tymbal.models.sslam import SIZES, SSLAM, Size, sincos_positions
 from tymbal.models.sslam_start import FINETUNED, PRETRAINED
 from tymbal.pretrain.sslam import MaskedLatentModel
+from tymbal.spectrogram import FeatureState
 
 DIM = 16
 IMAGE = "modality_encoders.IMAGE."

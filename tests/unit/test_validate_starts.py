@@ -8,11 +8,11 @@ import torch
 from small_pretraining import pretraining
 from tymbal.config import load
 from tymbal.config.models import Frontend, SsastEncoder
-from tymbal.fbank import FeatureState
 from tymbal.models.encoder_card import EncoderCard, save_encoder
 from tymbal.models.ssast import SIZES, Size
 from tymbal.plan import Plan
 from tymbal.pretrain.ssast import MaskedPatchModel
+from tymbal.spectrogram import FeatureState
 from tymbal.validate.starts import heard_findings
 
 NET = {"arch": "ssast", "size": "tiny", "patch": [128, 8], "n_frames": 96}

@@ -80,8 +80,8 @@ def blocks(sound: soundfile.SoundFile, n_samples: int | None = None, start: int 
             block = sound.read(out=block)
         except soundfile.LibsndfileError as error:
             damage = error
-        finite = np.isfinite(block).all(axis=1)
-        n = len(block) if finite.all() else int(finite.argmin())
+        finite = np.isfinite(block)
+        n = len(block) if finite.all() else int(finite.all(axis=1).argmin())
         if n:
             yield block[:n]
         done += n
@@ -157,7 +157,7 @@ def mono(block: np.ndarray, channel: Literal["mix"] | int) -> np.ndarray:
     """[n, channels] to [n]: the mean of the channels, or one of them."""
     if channel != "mix":
         return block[:, channel - 1].copy()
-    return block[:, 0].copy() if block.shape[1] == 1 else block.mean(axis=1)
+    return block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
 
 
 def _jump(sound: soundfile.SoundFile, start: int) -> None:

@@ -22,11 +22,12 @@ from tymbal.config.data import Features
 from tymbal.config.models import Frontend
 from tymbal.diagnose import diagnose
 from tymbal.errors import InputError
-from tymbal.fbank import BACKENDS, FeatureState
+from tymbal.fbank import BACKENDS
 from tymbal.files import atomic, fingerprint, read_json, sha256, write_json, write_text
 from tymbal.imported import read_features, undo
 from tymbal.layout import COLUMNS, INDEX, SHARD_FRAMES, STATE, read_index
 from tymbal.progress import Progress
+from tymbal.spectrogram import FeatureState
 from tymbal.tables import write_csv
 
 log = logging.getLogger(__name__)
@@ -230,10 +231,10 @@ def _verify(path: Path, expected: str) -> None:
 def _from_audio(path: Path, clip: Any, frontend: Frontend, channel: Literal["mix"] | int, device: str) -> np.ndarray:
     samples = decode(path, frontend.sample_rate, clip.start_s, clip.duration_s, channel)
     waveform = torch.from_numpy(samples).to(device)
-    frames = BACKENDS[frontend.backend](waveform, frontend.sample_rate, frontend.n_mels).half().cpu().numpy()
-    if not np.isfinite(frames).all():
+    frames = BACKENDS[frontend.backend](waveform, frontend.sample_rate, frontend.n_mels)
+    if not frames.isfinite().all():  # before they are float16, which processors are slow to look at
         raise InputError("samples are so large that energy overflows; full scale is expected to be 1")
-    return frames
+    return frames.half().cpu().numpy()
 
 
 def _from_features(path: Path, clip: Any, features: Features) -> np.ndarray:
@@ -261,11 +262,11 @@ def _write_shard(work: Path, number: int, clips: Sequence[tuple[str, np.ndarray]
     lengths = [len(frames) for _, frames in clips]
     starts = np.cumsum([0, *lengths])
     name = f"shard-{number:05d}"
-    with atomic(work / f"{name}.npy") as partial_file:
+    with atomic(work / f"{name}.npy") as partial_file, partial_file.open("wb") as file:
         shape = (int(starts[-1]), clips[0][1].shape[1])
-        packed = np.lib.format.open_memmap(partial_file, mode="w+", dtype=np.float16, shape=shape)
-        np.concatenate([frames for _, frames in clips], out=packed)
-        packed.flush()
+        np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
+        for _, frames in clips:
+            np.asarray(frames, dtype="<f2").tofile(file)
     ids = [clip_id for clip_id, _ in clips]
     index = pd.DataFrame({"clip_id": ids, "shard": f"{name}.npy", "start": starts[:-1], "n_frames": lengths})
     write_csv(index, work / f"{name}.csv")

@@ -18,7 +18,7 @@ import numpy as np
 
 from tymbal.config.data import SIDE_FILE, Features, Normalised
 from tymbal.errors import InputError
-from tymbal.fbank import LOG_FLOOR, empty_filters
+from tymbal.fbank import empty_filters
 from tymbal.imported import load, near, read_side_file
 from tymbal.profile import (
     BEATS,
@@ -35,6 +35,7 @@ from tymbal.profile import (
     undone,
     unlike,
 )
+from tymbal.spectrogram import LOG_FLOOR
 
 SAMPLE = 200  # files looked at
 ALIKE = 0.02  # deviation of the files' means, in deviations of all values

@@ -5,100 +5,28 @@ Hann window; power spectrum of the frame zero-padded to a power of two; triangle
 mel(f) = 1127 ln(1 + f/700) from 20 Hz to Nyquist; natural logarithm, floored at 2^-23.
 """
 
-import dataclasses
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tymbal.config.data import Features
-from tymbal.config.models import Frontend
 from tymbal.errors import InputError
-from tymbal.files import fingerprint
-
-FRAME_LENGTH_MS = 25
-FRAME_SHIFT_MS = 10
-PREEMPHASIS = 0.97
-WINDOW = "hanning"
-LOW_HZ = 20.0
-ENERGY_FLOOR = 2.0**-23
-LOG_FLOOR = math.log(ENERGY_FLOOR)  # -15.9424
-VERSION = 1  # of the numbers: raised whenever a change here changes features
+from tymbal.spectrogram import (
+    ENERGY_FLOOR,
+    FRAME_LENGTH_MS,
+    FRAME_SHIFT_MS,
+    LOW_HZ,
+    PREEMPHASIS,
+    WINDOW,
+    n_frames,
+    window_and_shift,
+)
 
 # Frames worked on at a time: few enough for a CPU's cache, enough to occupy a GPU.
 BLOCK = {"cpu": 512, "cuda": 2**16}
-
-
-@dataclass(frozen=True)
-class FeatureState:
-    """Everything that decides what the numbers of a spectrogram mean; stored with features and with models."""
-
-    backend: str
-    sample_rate: int  # Hz
-    n_mels: int
-    frame_length_ms: int
-    frame_shift_ms: int
-    window: str
-    low_hz: float
-    high_hz: float
-    log_floor: float
-    version: int
-
-    @classmethod
-    def of(cls, frontend: Frontend) -> "FeatureState":
-        """The state of features computed with these settings."""
-        return cls(
-            backend=frontend.backend,
-            sample_rate=frontend.sample_rate,
-            n_mels=frontend.n_mels,
-            frame_length_ms=FRAME_LENGTH_MS,
-            frame_shift_ms=FRAME_SHIFT_MS,
-            window=WINDOW,
-            low_hz=LOW_HZ,
-            high_hz=frontend.sample_rate / 2,
-            log_floor=LOG_FLOOR,
-            version=VERSION,
-        )
-
-    @classmethod
-    def imported(cls, features: Features) -> "FeatureState":
-        """The state of features that were computed elsewhere, once their normalisation is undone."""
-        same = cls.of(Frontend(sample_rate=features.sample_rate, n_mels=features.n_mels))
-        return dataclasses.replace(same, backend="imported")
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "FeatureState":
-        """The state that `to_json` gave."""
-        return cls(**value)
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields, as JSON holds them."""
-        return dataclasses.asdict(self)
-
-    @property
-    def fingerprint(self) -> str:
-        """Stands for the state; equal states have equal fingerprints."""
-        return fingerprint(self.to_json())
-
-
-def state_differences(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """What two states, as `FeatureState.to_json` gives them, do not have in common, a line a field."""
-    return [
-        f"{field}: found {found.get(field)!r}, expected {expected.get(field)!r}"
-        for field in {**expected, **found}
-        if found.get(field) != expected.get(field)
-    ]
-
-
-def n_frames(n_samples: int, sample_rate: int) -> int:
-    """Number of frames in a clip; 0 if it is shorter than one."""
-    window, shift = _window_and_shift(sample_rate)
-    return max(0, 1 + (n_samples - window) // shift)
 
 
 def fbank(waveform: Tensor, sample_rate: int, n_mels: int) -> Tensor:
@@ -118,7 +46,7 @@ def fbank(waveform: Tensor, sample_rate: int, n_mels: int) -> Tensor:
     if waveform.dim() == 1:
         return fbank(waveform[None], sample_rate, n_mels)[0]
     length = _checked_n_frames(waveform, sample_rate)
-    window, shift = _window_and_shift(sample_rate)
+    window, shift = window_and_shift(sample_rate)
     taper, bands = _tables(sample_rate, n_mels, waveform.device)
 
     # The Hann window is 0 at the first sample of a frame, the only one whose pre-emphasis depends on where the frame
@@ -190,7 +118,7 @@ def mel_bank(sample_rate: int, n_mels: int, fft_length: int) -> np.ndarray:
 @lru_cache
 def empty_filters(sample_rate: int, n_mels: int) -> tuple[int, ...]:
     """The triangles that hold no FFT point, so that their bins are always on the log floor."""
-    window, _ = _window_and_shift(sample_rate)
+    window, _ = window_and_shift(sample_rate)
     bank = mel_bank(sample_rate, n_mels, _fft_length(window))
     return tuple(np.flatnonzero(~bank.any(axis=0)).tolist())
 
@@ -220,7 +148,7 @@ def _tables(sample_rate: int, n_mels: int, device: torch.device) -> tuple[Tensor
     The bank is nearly all zeros, and its product with the spectrum is the largest part of the work;
     a few bands leave out most of the zeros.
     """
-    window, _ = _window_and_shift(sample_rate)
+    window, _ = window_and_shift(sample_rate)
     taper = torch.hann_window(window, periodic=False, dtype=torch.float64)[1:].float().to(device)
     bank = mel_bank(sample_rate, n_mels, _fft_length(window))
     bands = []
@@ -230,11 +158,6 @@ def _tables(sample_rate: int, n_mels: int, device: torch.device) -> tuple[Tensor
         weights = torch.from_numpy(bank[points, triangles].repeat(2, axis=0)).float()
         bands.append(Band(slice(2 * points.start, 2 * points.stop), triangles, weights.to(device)))
     return taper, bands
-
-
-def _window_and_shift(sample_rate: int) -> tuple[int, int]:
-    """Length and distance of frames in samples, rounded down."""
-    return sample_rate * FRAME_LENGTH_MS // 1000, sample_rate * FRAME_SHIFT_MS // 1000
 
 
 def _fft_length(window: int) -> int:
@@ -248,6 +171,6 @@ def _checked_n_frames(waveform: Tensor, sample_rate: int) -> int:
     if length == 0:
         raise InputError(
             f"{n_samples} samples at {sample_rate} Hz are shorter than one frame of {FRAME_LENGTH_MS} ms "
-            f"({_window_and_shift(sample_rate)[0]} samples)"
+            f"({window_and_shift(sample_rate)[0]} samples)"
         )
     return length

@@ -19,8 +19,9 @@ from torch import Tensor
 from tymbal.audio import NotFiniteError
 from tymbal.config.data import SIDE_FILE, Features
 from tymbal.errors import InputError
-from tymbal.fbank import LOG_FLOOR, empty_filters
+from tymbal.fbank import empty_filters
 from tymbal.profile import FLOOR_TOLERANCE, LARGEST
+from tymbal.spectrogram import LOG_FLOOR
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 TOLERANCE = 2e-3  # relative above 1: settings are rounded, float16 is coarse

@@ -52,7 +52,7 @@ def predict(
 
     def logits(batch: Batch) -> Tensor:
         with torch.autocast(clips.device.type, dtype=dtype, enabled=dtype is not None):
-            made = model(batch.x).float().cpu()
+            made = model(batch.x, clips.heard(batch)).float().cpu()
         if progress:
             progress.add(batch.share.n)
         return made

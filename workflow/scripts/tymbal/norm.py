@@ -5,10 +5,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 
+from tymbal.config.models import Padding
 from tymbal.errors import InputError
 from tymbal.files import fingerprint, read_json, write_json
 from tymbal.store import FeatureStore
@@ -46,11 +46,12 @@ class Scale:
     mean: float
     std: float
     pad: float
+    ignored: bool = False  # padding takes no part, whatever it holds
 
     @classmethod
-    def of(cls, mean: float, std: float, padding: Literal["mean", "original"]) -> "Scale":
-        """Padding is the mean, 0 in x; or zeros in log-mel, as the released checkpoints saw it."""
-        return cls(mean, std, 0.0 if padding == "mean" else -mean / (2 * std))
+    def of(cls, mean: float, std: float, padding: Padding) -> "Scale":
+        """Padding is the mean, 0 in x; or zeros in log-mel, as the released checkpoints saw it; or ignored."""
+        return cls(mean, std, -mean / (2 * std) if padding == "original" else 0.0, padding == "ignored")
 
 
 def fit_norm(store: FeatureStore, clip_ids: Sequence[str]) -> NormStats:

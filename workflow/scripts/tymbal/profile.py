@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from tymbal.config.data import Normalised
-from tymbal.fbank import LOG_FLOOR
+from tymbal.spectrogram import LOG_FLOOR
 
 REPEATS = 50  # the smallest value this often is a floor, not chance
 

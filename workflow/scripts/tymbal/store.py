@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState, state_differences
 from tymbal.files import read_json
 from tymbal.layout import INDEX, STATE, read_index
+from tymbal.spectrogram import FeatureState, state_differences
 
 
 class Places(NamedTuple):

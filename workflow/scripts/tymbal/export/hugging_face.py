@@ -51,7 +51,7 @@ def export_hugging_face(folder: Path, out: Path, licence: str | None) -> None:
             are told), or `out` is there.
     """
     card, net = read_model_card(folder / CARD)
-    if problems := list(_misfits(net)):
+    if problems := list(_misfits(net, card)):
         remedy = "export it to ONNX instead, or train a model with such settings"
         raise InputError.listing(f"{folder}: ASTForAudioClassification has no place for this network", problems, remedy)
     model, _ = load_model(folder / WEIGHTS, folder / CARD)
@@ -64,7 +64,9 @@ def export_hugging_face(folder: Path, out: Path, licence: str | None) -> None:
         write_card(folder, card, "hugging-face", licence, partial)
 
 
-def _misfits(net: Net) -> Iterator[str]:
+def _misfits(net: Net, card: ModelCard) -> Iterator[str]:
+    if card.padding == "ignored":
+        yield "padding is 'ignored'; expected 'mean' or 'original', as it hears padding"
     if net.arch != "ssast":
         yield f"net.arch is {net.arch!r}; expected 'ssast'"
         return

@@ -45,13 +45,19 @@ def export_onnx(folder: Path, out: Path, licence: str | None) -> None:
         licence: as `card.write_card` has it.
 
     Raises:
-        InputError: a package is missing, files of the model are missing or damaged, or `out` is there.
+        InputError: a package is missing, files of the model are missing or damaged, it ignores padding, or `out` is
+            there.
     """
     if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
         raise InputError(
             f"export to ONNX needs {' and '.join(missing)}; not installed here. Run: pip install -r envs/export.txt"
         )
     model, card = load_model(folder / WEIGHTS, folder / CARD)
+    if card.padding == "ignored":
+        raise InputError(
+            f"{folder}: its model ignores padding, but a graph has an input of fixed length, which is filled up. Train "
+            "it with padding mean or original."
+        )
     told = front_end(card)
     with new_folder(out) as partial:
         with _quiet():

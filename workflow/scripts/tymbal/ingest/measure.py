@@ -19,13 +19,13 @@ from tymbal.errors import InputError
 from tymbal.ingest.containers import bytes_missing, lacks_last_page, tells_length
 from tymbal.ingest.problems import NOT_FINITE, TOO_SHORT, TRUNCATED, UNREADABLE
 from tymbal.progress import Progress
+from tymbal.spectrogram import FRAME_LENGTH_MS, FRAME_SHIFT_MS
 from tymbal.tables import read_csv, write_csv
 
 log = logging.getLogger(__name__)
 
 TEXT = ("file", "sha256", "problem")
 LONGEST = 2**62  # samples; libsndfile gives more than these for a length that is not told
-FRAME_LENGTH_MS, FRAME_SHIFT_MS = 25, 10  # of every front end
 BATCH = 1000  # files handed to the threads at a time
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from tymbal.config.models import Loss, Net
+from tymbal.config.models import Loss, Net, Padding
 from tymbal.errors import InputError
 from tymbal.models.classifier import Classifier
 from tymbal.models.weights import read_card, save_weights
@@ -24,7 +24,7 @@ class ModelCard:
     classes: tuple[str, ...]  # in the order of the logits
     mean: float  # the input is (log-mel - mean) / (2 std)
     std: float
-    padding: Literal["mean", "original"]  # what short clips are filled up with
+    padding: Padding  # what short clips are filled up with
     frontend: dict[str, Any]  # feature state of the training data
     long_clips: Literal["error", "cut"]  # whether clips longer than the net's n_frames may be cut
     loss: Loss

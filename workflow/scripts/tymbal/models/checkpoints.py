@@ -10,8 +10,8 @@ from torch import Tensor
 
 from tymbal.config.models import Encoder as EncoderNet
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState
 from tymbal.files import sha256
+from tymbal.spectrogram import FeatureState
 
 OWN_ENCODER = "own pre-trained encoder"
 OWN_MODEL = "own fine-tuned model"

@@ -17,6 +17,9 @@ class ParameterCounts(TypedDict):
 class Classifier(nn.Module):
     """Normalised log-mel spectrograms [B, T, F] in, logits [B, C] out.
 
+    Where padding is ignored, `forward` is given true frames of each clip, [B], too, and T may be less than in
+    `input_shape`: what follows these frames takes no part.
+
     What turns an encoder's output into logits is the attribute `head`; all else is the encoder.
     """
 
@@ -39,14 +42,20 @@ class Classifier(nn.Module):
                 child.train(mode and name == "head")
         return self
 
-    def with_embeddings(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits [B, C], and what goes into `head`: embeddings [B, D].
+    def check_input(self, x: Tensor) -> None:
+        """Notice an input [B, T, F] that is too long, or of other mel bins."""
+        n_frames, n_mels = self.input_shape
+        fits = x.dim() == 3 and x.shape[1] <= n_frames and x.shape[2] == n_mels
+        assert fits, f"input {tuple(x.shape)}, expected [B, T, F] with T up to {n_frames} and {n_mels} mel bins"
+
+    def with_embeddings(self, x: Tensor, n_frames: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits [B, C], and what goes into `head`: embeddings [B, D]; `n_frames` as of `forward`.
 
         A head that is given [B, D, ...], one of every place in the clip, has their mean for an embedding.
         """
         given: list[Tensor] = []
         with self.head.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0])):
-            logits = self(x)
+            logits = self(x, n_frames)
         [embeddings] = given
         return logits, embeddings if embeddings.dim() == 2 else embeddings.flatten(2).mean(dim=2)
 

@@ -51,15 +51,17 @@ class SBCNN(Classifier):
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, n_frames: Tensor | None = None) -> Tensor:
         """Logits of a batch.
 
         Args:
             x: normalised log-mel spectrograms [B, T, F]; shorter than a window, they are filled up with zeros.
+            n_frames: None, as it hears padding.
 
         Returns:
             Logits [B, C]; their sigmoid or softmax is the score, according to the loss trained with.
         """
+        assert n_frames is None
         x = F.pad(x, (0, 0, 0, max(0, WINDOW - x.shape[1])))
         windows = self.head(self.encoder(x[:, None]))  # [B, C, windows, 1]
         return windows.mean(dim=(2, 3))

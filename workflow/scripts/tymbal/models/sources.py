@@ -11,7 +11,6 @@ import torch
 from tymbal.config.models import Encoder as EncoderNet
 from tymbal.config.models import Ssast
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState
 from tymbal.files import read_json
 from tymbal.models import ssast_start, sslam_start
 from tymbal.models.card import ModelCard, read_model_card
@@ -19,6 +18,7 @@ from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL, LoadReport, Source
 from tymbal.models.encoder import Encoder
 from tymbal.models.encoder_card import EncoderCard, read_encoder_card
 from tymbal.models.weights import MISSING, read_weights
+from tymbal.spectrogram import FeatureState
 
 ORIGINALS = (ssast_start.original, sslam_start.original)  # each knows the files of a method's authors
 # By arch: puts a file's weights into an encoder, of (source, model, net, state). The others start from scratch.

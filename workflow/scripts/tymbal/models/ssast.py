@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tymbal.config.models import Ssast
 from tymbal.models.classifier import Classifier, ParameterCounts
-from tymbal.models.encoder import Encoder, keep_some
+from tymbal.models.encoder import Encoder, keep_some, mean_token
 from tymbal.models.vit import Block, draw_weights
 
 BACKBONE_EPS = 1e-6  # the head's norm uses torch's 1e-5, as the original does
@@ -109,9 +109,7 @@ class SsastBackbone(Encoder):
         Returns:
             Tokens after the final norm, [B, class_tokens + n, D], class tokens first.
         """
-        x = self._with_class_tokens(patches)
-        if visible is not None:
-            visible = F.pad(visible, (self.class_tokens, 0), value=True)
+        x, visible = self._with_class_tokens(patches, visible)
         for block in self.blocks:
             if self.activation_checkpointing and self.training:
                 x = checkpoint(block, x, visible, use_reentrant=False)
@@ -119,26 +117,40 @@ class SsastBackbone(Encoder):
                 x = block(x, visible)
         return self.norm(x)
 
-    def layers(self, x: Tensor) -> dict[str, Tensor]:
+    def embed_patches(self, x: Tensor) -> Tensor:
+        """Patches with their positions.
+
+        Args:
+            x: normalised log-mel, [B, T, F]; T is that of `input_shape` or less. There is one patch at least.
+
+        Returns:
+            [B, n, D], in the order f * t_dim + t.
+        """
+        return self.with_positions(self.patch_embed(F.pad(x, (0, 0, 0, max(0, self.patch[1] - x.shape[1])))))
+
+    def layers(self, x: Tensor, n_frames: Tensor | None = None) -> dict[str, Tensor]:
         """As `Encoder.layers`; patches come in the order f * t_dim + t."""
-        x = self._with_class_tokens(self.with_positions(self.patch_embed(x)))
+        patches = self.embed_patches(x)
+        x, visible = self._with_class_tokens(patches, self.visible(patches, n_frames))
         found = {"0": x}
         for i, block in enumerate(self.blocks, 1):
-            found[str(i)] = x = block(x)
+            found[str(i)] = x = block(x, visible)
         found["norm"] = self.norm(x)
         return {layer: tokens[:, self.class_tokens :] for layer, tokens in found.items()}
 
-    def sounding(self, n_frames: Tensor) -> Tensor:
+    def sounding(self, n_frames: Tensor, t_dim: int | None = None) -> Tensor:
         """As `Encoder.sounding`."""
-        ends = torch.arange(self.grid[1], device=n_frames.device) * self.stride[1] + self.patch[1]  # in frames
+        ends = torch.arange(t_dim or self.grid[1], device=n_frames.device) * self.stride[1] + self.patch[1]  # in frames
         return (ends <= n_frames[:, None].clamp(min=self.patch[1])).repeat(1, self.grid[0])
 
-    def _with_class_tokens(self, patches: Tensor) -> Tensor:
-        """Class tokens with their positions, and patches, [B, class_tokens + n, D]."""
+    def _with_class_tokens(self, patches: Tensor, visible: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Class tokens with their positions, and patches, [B, class_tokens + n, D]; and which of these take part."""
         tokens = torch.cat([token for token in (self.cls_token, self.dist_token) if token is not None], dim=1)
         tokens = tokens + self.pos_embed[:, : self.class_tokens]
         n_clips = patches.shape[0]  # not by len(), at which a graph for export would take it for a constant
-        return torch.cat([tokens.expand(n_clips, -1, -1), patches], dim=1)
+        if visible is not None:
+            visible = F.pad(visible, (self.class_tokens, 0), value=True)
+        return torch.cat([tokens.expand(n_clips, -1, -1), patches], dim=1), visible
 
     def materialise(self, generator: torch.Generator, default_init: Sequence[nn.Module]) -> None:
         """Weights as the original: N(0, 0.02) matrices, tokens and positions, zero biases, norms at identity.
@@ -169,20 +181,22 @@ class SSAST(SsastBackbone, Classifier):
         self.pooling = net.pooling
         self.materialise(generator, [self.head[1]])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, n_frames: Tensor | None = None) -> Tensor:
         """Logits of a batch.
 
         Args:
-            x: normalised log-mel spectrograms [B, T, F] with T = n_frames and F = n_mels.
+            x: normalised log-mel spectrograms [B, T, F]; T is that of `input_shape` or less.
+            n_frames: as of `Classifier`.
 
         Returns:
             Logits [B, C]; their sigmoid or softmax is the score, according to the loss trained with.
         """
-        assert x.shape[1:] == self.input_shape, f"input {tuple(x.shape)}, expected [B, T, F] with {self.input_shape}"
-        patches = keep_some(self.with_positions(self.patch_embed(x)), self.patchout if self.training else 0)
-        x = self.encode(patches)
-        x = x[:, self.class_tokens :] if self.pooling == "mean" else x[:, : self.class_tokens]
-        return self.head(x.mean(dim=1))
+        self.check_input(x)
+        patches = self.embed_patches(x)
+        visible = self.visible(patches, n_frames)
+        patches, visible = keep_some(patches, visible, self.patchout if self.training else 0)
+        classes, tokens = self.encode(patches, visible).split([self.class_tokens, patches.shape[1]], dim=1)
+        return self.head(mean_token(tokens, visible) if self.pooling == "mean" else classes.mean(dim=1))
 
     def layers_above(self, name: str) -> int:
         """How many layers there are above a parameter's: final norm and head are the uppermost, then the blocks.

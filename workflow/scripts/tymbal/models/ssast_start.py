@@ -9,12 +9,12 @@ from torch import Tensor
 
 from tymbal.config.models import Ssast, SsastEncoder
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState
 from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL, LoadReport, SizeOf, Source, by, misfits, refuse
 from tymbal.models.classifier import is_head
 from tymbal.models.encoder import Encoder
 from tymbal.models.positions import adapt_positions, describe_fit
 from tymbal.models.ssast import SIZES, grid
+from tymbal.spectrogram import FeatureState
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from tymbal.config.models import Sslam
 from tymbal.models.classifier import Classifier
-from tymbal.models.encoder import Encoder, keep_some
+from tymbal.models.encoder import Encoder, keep_some, mean_token
 from tymbal.models.vit import PostNormBlock, draw_weights
 
 EPS = 1e-6  # of all layer norms, the head's too
@@ -124,12 +124,12 @@ class SslamBackbone(Encoder):
         """Patches with their positions.
 
         Args:
-            x: normalised log-mel, [B, T, F]; T is that of `input_shape` or less.
+            x: normalised log-mel, [B, T, F]; T is that of `input_shape` or less. There is one patch at least.
 
         Returns:
             [B, n, D], time-major.
         """
-        patches = self.patch_embed(x)
+        patches = self.patch_embed(F.pad(x, (0, 0, 0, max(0, self.patch[1] - x.shape[1]))))
         return patches + self.positions[: patches.shape[1]]
 
     def encode(
@@ -165,16 +165,16 @@ class SslamBackbone(Encoder):
                 x, made = block(x, visible)
             yield x, made
 
-    def layers(self, x: Tensor) -> dict[str, Tensor]:
+    def layers(self, x: Tensor, n_frames: Tensor | None = None) -> dict[str, Tensor]:
         """Patch tokens by layer, as `Encoder.layers` has it. They are time-major."""
         patches = self.embed_patches(x)
-        after = enumerate(self._after_blocks(patches, None), start=1)
+        after = enumerate(self._after_blocks(patches, self.visible(patches, n_frames)), start=1)
         return {"0": patches, **{str(i): tokens[:, self.class_tokens :] for i, (tokens, _) in after}}
 
-    def sounding(self, n_frames: Tensor) -> Tensor:
+    def sounding(self, n_frames: Tensor, t_dim: int | None = None) -> Tensor:
         """Which patches hold no padding, [B, n] bool, as `Encoder.sounding` has it. They are time-major."""
         columns = (n_frames // self.patch[1]).clamp(min=1)
-        sounding = torch.arange(self.grid[1], device=n_frames.device) < columns[:, None]
+        sounding = torch.arange(t_dim or self.grid[1], device=n_frames.device) < columns[:, None]
         return sounding.repeat_interleave(self.grid[0], dim=1)
 
 
@@ -196,22 +196,25 @@ class SSLAM(SslamBackbone, Classifier):
         self.pooling = net.pooling
         self.materialise(generator)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, n_frames: Tensor | None = None) -> Tensor:
         """Logits of a batch.
 
         Args:
-            x: normalised log-mel spectrograms [B, T, F] with T = n_frames and F = n_mels.
+            x: normalised log-mel spectrograms [B, T, F]; T is that of `input_shape` or less.
+            n_frames: as of `Classifier`.
 
         Returns:
             Logits [B, C]; their sigmoid or softmax is the score, according to the loss trained with.
         """
-        assert x.shape[1:] == self.input_shape, f"input {tuple(x.shape)}, expected [B, T, F] with {self.input_shape}"
-        patches = keep_some(self.embed_patches(x), self.patchout if self.training else 0)
-        tokens, _ = self.encode(patches)
+        self.check_input(x)
+        patches = self.embed_patches(x)
+        visible = self.visible(patches, n_frames)
+        patches, visible = keep_some(patches, visible, self.patchout if self.training else 0)
+        tokens, _ = self.encode(patches, visible)
         if self.pooling == "cls":
             return self.head(tokens[:, 0])
-        patches = tokens[:, self.class_tokens :]
-        return self.head(linear_softmax(patches) if self.pooling == "linear-softmax" else patches.mean(dim=1))
+        pool = linear_softmax if self.pooling == "linear-softmax" else mean_token
+        return self.head(pool(tokens[:, self.class_tokens :], visible))
 
     def layers_above(self, name: str) -> int:
         """How many layers there are above a parameter's. Only blocks are told apart; all else counts as uppermost.
@@ -228,7 +231,7 @@ class SSLAM(SslamBackbone, Classifier):
         return 0
 
 
-def linear_softmax(tokens: Tensor) -> Tensor:
+def linear_softmax(tokens: Tensor, visible: Tensor | None = None) -> Tensor:
     """Mean token, in which each component is a logit whose probability is weighted with itself (linear softmax).
 
     Wang, Li, Metze: A Comparison of Five Multiple Instance Learning Pooling Functions for Sound Event Detection with
@@ -236,10 +239,13 @@ def linear_softmax(tokens: Tensor) -> Tensor:
 
     Args:
         tokens: [B, n, D].
+        visible: which of them take part, [B, n]; None for all.
 
     Returns:
         [B, D]. As in the original, the probability stays 1e-6 below 1 so that its logit is finite: about 13.8 at most.
     """
     log_p = F.logsigmoid(tokens)
+    if visible is not None:
+        log_p = log_p.masked_fill(~visible[:, :, None], -torch.inf)
     log_mean = (2 * log_p).logsumexp(dim=1) - log_p.logsumexp(dim=1) - 1e-6
     return log_mean - (-log_mean.expm1()).log()

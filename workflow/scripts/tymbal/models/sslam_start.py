@@ -13,11 +13,11 @@ from torch import Tensor
 
 from tymbal.config.models import SslamEncoder
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState
 from tymbal.models.checkpoints import LoadReport, SizeOf, Source, by, misfits, refuse, unusable
 from tymbal.models.classifier import is_head
 from tymbal.models.encoder import Encoder
 from tymbal.models.sslam import sincos_positions
+from tymbal.spectrogram import FeatureState
 
 PRETRAINED = "EAT or SSLAM pre-training checkpoint"
 FINETUNED = "EAT or SSLAM fine-tuned checkpoint"

@@ -21,7 +21,7 @@ from tymbal.models.classifier import Classifier
 from tymbal.predict.reference import Reference
 from tymbal.runs import CARD, WEIGHTS
 from tymbal.seasons import data_beside
-from tymbal.train.data import ClipSet
+from tymbal.train.data import Batch, ClipSet
 from tymbal.train.finetune import content
 
 BATCH = 16  # clips at a time
@@ -91,7 +91,11 @@ def _predicted(folder: Path, device: torch.device) -> Reference:
 @torch.inference_mode()
 def _heard(network: Classifier, clips: ClipSet) -> tuple[np.ndarray, np.ndarray]:
     """Logits [N, C] and embeddings [N, D] of all clips."""
-    both = of_all(clips, BATCH, lambda batch: torch.cat(network.with_embeddings(batch.x), dim=1).float().cpu())
+
+    def compute(batch: Batch) -> torch.Tensor:
+        return torch.cat(network.with_embeddings(batch.x, clips.heard(batch)), dim=1).float().cpu()
+
+    both = of_all(clips, BATCH, compute)
     n_classes = clips.labels.shape[1]
     return both[:, :n_classes].contiguous().numpy(), both[:, n_classes:].numpy()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from tymbal.config.models import Frontend
 from tymbal.config.predict import Predict
 from tymbal.errors import InputError
-from tymbal.fbank import BACKENDS, FRAME_SHIFT_MS, FeatureState, n_frames, state_differences
+from tymbal.fbank import BACKENDS
 from tymbal.inference import scores
 from tymbal.models.build import load_model
 from tymbal.models.card import ModelCard
@@ -20,6 +20,7 @@ from tymbal.models.classifier import Classifier
 from tymbal.predict.windows import Windows
 from tymbal.runs import CARD, WEIGHTS
 from tymbal.seasons import predictor_name
+from tymbal.spectrogram import FRAME_SHIFT_MS, FeatureState, n_frames, state_differences
 from tymbal.train.data import LOSS_ALLOWED
 
 
@@ -104,24 +105,27 @@ class Predictor:
         Args:
             waveforms: B of a frame or more, each [N] float32 at the front end's rate, full scale 1.
         """
-        x, log_mel = self.prepare(waveforms)
-        logits, embeddings = self.model.with_embeddings(x)
+        x, n_frames, log_mel = self.prepare(waveforms)
+        logits, embeddings = self.model.with_embeddings(x, n_frames)
         return Predicted(scores(logits.cpu().numpy(), self.card.loss), embeddings.half().cpu().numpy(), log_mel)
 
-    def prepare(self, waveforms: Sequence[np.ndarray]) -> tuple[Tensor, np.ndarray]:
-        """What the model sees of B waveforms, [B, T, F], and `log_mel` of `Predicted`.
+    def prepare(self, waveforms: Sequence[np.ndarray]) -> tuple[Tensor, Tensor | None, np.ndarray]:
+        """What the model is given of B waveforms, [B, T, F] and, if it ignores padding, true frames [B]; `log_mel`.
 
         It is what it sees of clips from a feature store: kept as float16 in between, cut or padded to its length.
         """
         compute, scale = BACKENDS[self.frontend.backend], self.card.scale
         offset = torch.tensor(-scale.mean / (2 * scale.std), device=self.device)
         x = torch.full((len(waveforms), self.n_frames, self.frontend.n_mels), scale.pad, device=self.device)
-        sums = np.empty((len(waveforms), 3))
+        sums, kept = np.empty((len(waveforms), 3)), torch.empty(len(waveforms), dtype=torch.int64)
         for i, waveform in enumerate(waveforms):  # one by one: what a window's features need stays in the cache
             sound = torch.from_numpy(waveform).to(self.device)
             frames = compute(sound, self.frontend.sample_rate, self.frontend.n_mels).half().float()
             values = frames.flatten().double()
             sums[i] = len(values), values.sum().item(), (values @ values).item()
             seen = frames[: self.n_frames]
+            kept[i] = len(seen)
             torch.add(offset, seen, alpha=1 / (2 * scale.std), out=x[i, : len(seen)])
-        return x, sums
+        if not scale.ignored:
+            return x, None, sums
+        return x[:, : int(kept.max())], kept.to(self.device), sums

@@ -16,10 +16,11 @@ from tymbal.evaluate.examples import padded
 from tymbal.evaluate.sounds import LONGEST_S, RATES, Sound, mp3
 from tymbal.evaluate.tables import write_table
 from tymbal.evaluate.thresholds import read_thresholds
-from tymbal.fbank import BACKENDS, FeatureState
+from tymbal.fbank import BACKENDS
 from tymbal.files import atomic
 from tymbal.models.card import read_model_card
 from tymbal.predict.kept import FileScores, Scores, read_files
+from tymbal.spectrogram import FeatureState
 from tymbal.tables import read_csv
 
 log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import soundfile
 
 from tymbal.audio import blocks, check_channel, mono, opened, resample
 from tymbal.errors import InputError
-from tymbal.fbank import FRAME_LENGTH_MS, n_frames
 from tymbal.ingest.measure import cut_short
 from tymbal.predict.windows import Windows, cut
+from tymbal.spectrogram import FRAME_LENGTH_MS, n_frames
 
 LOUDEST = 1e15  # beyond it, energies may overflow
 

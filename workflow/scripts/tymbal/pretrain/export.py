@@ -7,13 +7,13 @@ import torch
 
 from tymbal.config.pretrain import Pretraining
 from tymbal.errors import InputError
-from tymbal.fbank import FeatureState
 from tymbal.files import atomic
 from tymbal.models.encoder_card import read_encoder_card
 from tymbal.models.sources import load_start
 from tymbal.models.ssast import DEIT_CLASSES
 from tymbal.models.ssast_start import PRETEXT
 from tymbal.pretrain.ssast import MaskedPatchModel
+from tymbal.spectrogram import FeatureState
 
 log = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from tymbal.config import TargetRule
-from tymbal.config.models import EncoderSettings, Net
+from tymbal.config.models import EncoderSettings, Net, Padding
 from tymbal.errors import InputError
 from tymbal.evaluate.metrics import evaluate, headline
 from tymbal.evaluate.starts import corpora_of, known_of_test_clips
@@ -30,7 +30,7 @@ from tymbal.evaluate.targets import binarise
 from tymbal.folds import clip_ids, read_folds
 from tymbal.ingest.manifest import class_names, labels, read_manifest
 from tymbal.models.build import build
-from tymbal.models.encoder import Encoder
+from tymbal.models.encoder import Encoder, mean_token
 from tymbal.models.sources import load_start
 from tymbal.norm import NormStats, Scale
 from tymbal.pretrain.probe_table import COLUMNS
@@ -79,7 +79,7 @@ class Task:
     """
 
     net: Net
-    padding: Literal["mean", "original"]
+    padding: Padding
     long_clips: Literal["error", "cut"]
     label_percent: int
     target_rule: TargetRule
@@ -151,7 +151,7 @@ def probe(inputs: Inputs, run: Run, task: Task, device: torch.device) -> pd.Data
 def pooled_layers(model: Encoder, clips: ClipSet, what: str) -> dict[str, np.ndarray]:
     """Mean token of each clip after every layer, over the patches that hold no padding.
 
-    The encoder itself sees the padding, as it does in fine-tuning.
+    The encoder itself sees the padding, or not, as it does in fine-tuning.
 
     Args:
         model: in evaluation mode, on the clips' device.
@@ -164,10 +164,8 @@ def pooled_layers(model: Encoder, clips: ClipSet, what: str) -> dict[str, np.nda
     progress = Progress(f"{what} clips", len(clips.clip_ids), "clips")
     pooled: dict[str, list[Tensor]] = {}
     for batch in clips.in_order(BATCH):
-        sounding = model.sounding(batch.n_frames).float()
-        weight = sounding / sounding.sum(dim=1, keepdim=True)  # [B, n]
-        for layer, tokens in model.layers(batch.x).items():
-            pooled.setdefault(layer, []).append(torch.einsum("bn,bnd->bd", weight, tokens).cpu())
+        for layer, tokens in model.layers(batch.x, clips.heard(batch)).items():
+            pooled.setdefault(layer, []).append(mean_token(tokens, model.visible(tokens, batch.n_frames)).cpu())
         progress.add(len(batch.x))
     return {layer: torch.cat(means).numpy() for layer, means in pooled.items()}
 

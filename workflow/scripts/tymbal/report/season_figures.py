@@ -16,12 +16,12 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from tymbal.fbank import LOW_HZ
 from tymbal.predict.sounds import Kept
 from tymbal.report.examples import shrink
 from tymbal.report.figures import DATES, lay_out
 from tymbal.report.numbers import at_time
 from tymbal.report.style import BLUE, FAINT, HEAT, INK, MUTED, ORANGE, SPECTROGRAM, WIDTH, fonts_for, printable, style
+from tymbal.spectrogram import LOW_HZ
 
 MOST_ROWS = 40  # classes, or sites, of a map
 MOST_COLUMNS = 62  # days of a map; beyond, weeks, then months

@@ -28,27 +28,28 @@ def augment(batch: Batch, settings: Augment, scale: Scale, rng: np.random.Genera
         rng: source of all randomness.
 
     Returns:
-        The batch with other x and y; the input is left alone.
+        The batch with other x and y, and n_frames where clips were mixed; the input is left alone.
     """
-    x, y, share = batch.x, batch.y, batch.share
+    x, y, n_frames, share = batch.x, batch.y, batch.n_frames, batch.share
     held = Share(share.n) if settings.mixes else share  # whose clips x has
     if settings.clip_roll:
-        x = clip_roll(x, batch.n_frames, rng, held)
+        x = clip_roll(x, n_frames, rng, held)
     if settings.gain:
-        x = gain(x, batch.n_frames, scale, rng, held)
+        x = gain(x, n_frames, scale, rng, held)
     if settings.mixup:
-        x, y = mixup(x, batch.n_frames, y, settings.mixup, scale, rng)
+        x, y = mixup(x, n_frames, y, settings.mixup, scale, rng)
     if settings.batch_mixup:
         x = _noise_and_roll(x, settings, rng, held)
-        x, y = batch_mixup(x, y, settings.batch_mixup, rng)
+        x, n_frames, y = batch_mixup(x, n_frames, y, settings.batch_mixup, rng)
     if settings.mixes:
         x = x[share.rows]
     if settings.freq_mask or settings.time_mask:
         fill = {"padding": scale.pad, "mean": 0.0}[settings.mask_fill]
-        x = spec_augment(x, settings.freq_mask, settings.time_mask, fill, rng, share)
+        maskable = n_frames if scale.ignored else None
+        x = spec_augment(x, settings.freq_mask, settings.time_mask, fill, rng, share, maskable)
     if not settings.batch_mixup:
         x = _noise_and_roll(x, settings, rng, share)
-    return batch._replace(x=x, y=y)
+    return batch._replace(x=x, y=y, n_frames=n_frames)
 
 
 def _noise_and_roll(x: Tensor, settings: Augment, rng: np.random.Generator, share: Share) -> Tensor:
@@ -93,7 +94,9 @@ def gain(x: Tensor, n_frames: Tensor, scale: Scale, rng: np.random.Generator, sh
     return x + (sounding * _beside(x, louder).to(x.dtype)[share.rows, None])[:, :, None]
 
 
-def batch_mixup(x: Tensor, y: Tensor, settings: BatchMixup, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def batch_mixup(
+    x: Tensor, n_frames: Tensor, y: Tensor, settings: BatchMixup, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
     """Mix a batch with itself in reverse: lam A + (1 - lam) B, one lam for all (SSLAM's fine-tuning).
 
     Not the waveforms are mixed, as by `mixup`, but the features as they are, padding included. The middle clip of an
@@ -101,14 +104,16 @@ def batch_mixup(x: Tensor, y: Tensor, settings: BatchMixup, rng: np.random.Gener
 
     Args:
         x: [B, T, F].
+        n_frames: true frames, [B]; a mixture has those of the longer clip.
         y: soft labels, [B, C]; they mix likewise.
         settings: how often, and alpha of lam ~ Beta(alpha, alpha).
         rng: source of decision and weight.
     """
     if rng.random() >= settings.probability:
-        return x, y
+        return x, n_frames, y
     lam = rng.beta(settings.alpha, settings.alpha)
-    return lam * x + (1 - lam) * x.flip(0), lam * y + (1 - lam) * y.flip(0)
+    longer = torch.maximum(n_frames, n_frames.flip(0))
+    return lam * x + (1 - lam) * x.flip(0), longer, lam * y + (1 - lam) * y.flip(0)
 
 
 def mixup(
@@ -148,7 +153,15 @@ def mixup(
     return x, lam * y + (1 - lam) * y[partner]
 
 
-def spec_augment(x: Tensor, freq: float, time: float, fill: float, rng: np.random.Generator, share: Share) -> Tensor:
+def spec_augment(
+    x: Tensor,
+    freq: float,
+    time: float,
+    fill: float,
+    rng: np.random.Generator,
+    share: Share,
+    n_frames: Tensor | None = None,
+) -> Tensor:
     """One frequency mask, then one time mask for every clip (SpecAugment with SSAST's draw of widths).
 
     For an axis of size S and bound p: w = U1 p, start = floor(U2 (S - w)), width = floor(w), so below p. A bound below
@@ -161,22 +174,26 @@ def spec_augment(x: Tensor, freq: float, time: float, fill: float, rng: np.rando
         fill: value written into masks.
         rng: source of the spans.
         share: which clips of the batch these are.
+        n_frames: true frames of all clips of the batch, [N], to which time masks keep, so that S is a clip's own; None
+            for T.
     """
     masked = torch.zeros(x.shape, dtype=torch.bool, device=x.device)
     for bound, axis in ((freq, 2), (time, 1)):
         if bound:
-            size = x.shape[axis]
-            largest = bound * size if bound < 1 else bound
-            masked |= _beside(x, _spans(share, size, largest, rng)).unsqueeze(3 - axis)
+            sizes = x.new_full((len(x),), x.shape[axis])
+            if axis == 1 and n_frames is not None:
+                sizes = n_frames[share.rows]
+            masked |= _spans(sizes.double()[:, None], x.shape[axis], bound, rng, share).unsqueeze(3 - axis)
     return x.masked_fill(masked, fill)
 
 
-def _spans(share: Share, size: int, bound: float, rng: np.random.Generator) -> np.ndarray:
-    """One span for each clip as a mask [B, size]."""
-    width = rng.random(share.n) * bound
-    start = np.floor(rng.random(share.n) * (size - width))[share.rows, None]
-    index = np.arange(size)
-    return (index >= start) & (index < start + np.floor(width)[share.rows, None])
+def _spans(sizes: Tensor, length: int, bound: float, rng: np.random.Generator, share: Share) -> Tensor:
+    """One span for each clip as a mask [B, length], within its size, [B, 1]."""
+    part, place = (_beside(sizes, rng.random(share.n))[share.rows, None] for _ in range(2))  # U1 and U2
+    width = part * (bound * sizes if bound < 1 else sizes.clamp(max=bound))
+    start = (place * (sizes - width)).floor()
+    index = torch.arange(length, device=sizes.device)
+    return (index >= start) & (index < start + width.floor())
 
 
 def add_noise(x: Tensor, rng: np.random.Generator, share: Share) -> Tensor:

@@ -23,6 +23,7 @@ from tymbal.train.frames import Frames
 
 # Frames whose order is mixed: what is read ahead and waits in memory, 4 GB of 128 mels.
 WINDOW_FRAMES = 16 * SHARD_FRAMES
+POOL = 16  # batches at a time whose clips are sorted by length
 LOSS_ALLOWED = 0.1  # share of its frames that a clip may lose by being cut to the model's length
 
 
@@ -48,7 +49,7 @@ class ClipSet:
         scale: normalisation and the value of padding.
         device: where batches go.
         trim: a batch whose clips are all shorter than `n_frames` is only as long as the longest of them, in whole
-            multiples of so many frames; None keeps the length.
+            multiples of so many frames; None keeps the length. Where padding is ignored, it is 1.
     """
 
     store: FeatureStore
@@ -109,6 +110,10 @@ class ClipSet:
                     ahead = reader.submit(self._read, *chunks[i + 1], whole)
                 yield batch
 
+    def heard(self, batch: Batch) -> Tensor | None:
+        """True frames of the clips in a batch's x, where padding is to be ignored and there is some; else None."""
+        return batch.n_frames[batch.share.rows] if self.scale.ignored and not batch.full else None
+
     def subset(self, positions: np.ndarray) -> "ClipSet":
         """Only the clips at these positions."""
         ids = tuple(self.clip_ids[i] for i in positions)
@@ -125,10 +130,10 @@ class ClipSet:
         return self.batches([np.arange(len(self.clip_ids))], batch_size, whole=whole)
 
     def _read(self, chunk: np.ndarray, first: np.ndarray, whole: bool) -> Batch:
-        length = self.n_frames
-        if self.trim is not None:
+        length, trim = self.n_frames, 1 if self.scale.ignored else self.trim
+        if trim is not None:
             longest = int(self.places.n_frames[chunk].max())
-            length = max(self.trim, min(length, longest) // self.trim * self.trim)
+            length = max(trim, min(length, longest) // trim * trim)
         mine = share(len(chunk))
         rows = slice(None) if whole else mine.rows
         x = self.frames.batch(chunk[rows], first[rows], length, self.scale)
@@ -204,6 +209,35 @@ def in_windows(places: Places, order: np.ndarray, rng: np.random.Generator) -> l
     window = window_of[places.shard[order]]
     by_window = np.argsort(window, kind="stable")
     return np.split(order[by_window], np.flatnonzero(np.diff(window[by_window])) + 1)
+
+
+def of_like_length(
+    clips: ClipSet, windows: list[np.ndarray], batch_size: int, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Put clips of about one length into the same batch, so that less padding is computed.
+
+    `POOL` batches at a time are sorted by length and come in any order; clips beyond the last whole batch stay where
+    they are. Clips that are all of one length keep their order.
+
+    Args:
+        clips: whose positions these are.
+        windows: an epoch's positions, as `epoch_order` gives them.
+        batch_size: clips in a batch.
+        rng: source of the order of batches.
+
+    Returns:
+        The positions in windows as large as before.
+    """
+    lengths = np.minimum(clips.places.n_frames, clips.n_frames)
+    if (lengths == lengths[0]).all():
+        return windows
+    order = np.concatenate(windows)
+    for i in range(0, len(order), POOL * batch_size):
+        pool = order[i : i + POOL * batch_size]
+        pool = pool[: len(pool) // batch_size * batch_size]
+        batches = pool[np.argsort(lengths[pool], kind="stable")].reshape(-1, batch_size)
+        pool[:] = rng.permutation(batches).ravel()
+    return np.split(order, np.cumsum([len(window) for window in windows])[:-1])
 
 
 def check_lengths(

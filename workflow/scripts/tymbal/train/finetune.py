@@ -36,7 +36,7 @@ from tymbal.seeds import derive
 from tymbal.store import FeatureStore
 from tymbal.tables import write_csv
 from tymbal.train.augment import augment
-from tymbal.train.data import Batch, ClipSet, check_lengths, epoch_order
+from tymbal.train.data import Batch, ClipSet, check_lengths, epoch_order, of_like_length
 from tymbal.train.distributed import rank, world
 from tymbal.train.loop import Objective, fit
 from tymbal.train.optim import build_optimizer, learning_rate, min_rate, rate_line
@@ -264,12 +264,15 @@ def _objective(
     def batches(epoch: int) -> Iterator[Batch]:
         torch.manual_seed(derive(seed, "dropout", epoch) + rank())  # dropout and patchout draw from nowhere else
         windows = epoch_order(train, options.sampling, seed, epoch, options.epoch_clips)
+        if train.scale.ignored:
+            shuffler = np.random.default_rng(derive(seed, "batches", epoch))
+            windows = of_like_length(train, windows, options.batch_size, shuffler)
         rng = np.random.default_rng(derive(seed, "augment", epoch))
         for batch in train.batches(windows, options.batch_size, whole=options.augment.mixes):
             yield augment(batch, options.augment, train.scale, rng)
 
     def loss(batch: Batch) -> dict[str, Tensor]:
-        logits, y = model(batch.x).float(), batch.y[batch.share.rows]
+        logits, y = model(batch.x, train.heard(batch)).float(), batch.y[batch.share.rows]
         mean = mean_loss(logits, y, options.loss, options.label_smoothing)
         return {"loss": mean * batch.share.weight}
 

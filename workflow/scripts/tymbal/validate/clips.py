@@ -115,7 +115,7 @@ def length_findings(area: str, manifest: pd.DataFrame, settings: Model) -> list[
             findings.append(Finding("error", area, title, cases, remedy))
         else:
             findings.append(Finding("warning", area, f"{title}, which are cut (long_clips: cut)", cases))
-    if padding > MOSTLY_PADDING:
+    if padding > MOSTLY_PADDING and settings.padding != "ignored":
         title = f"{100 * padding:.0f} % of what the model sees is padding"
         longest = max(1, int(frames.max()))
         remedy = f"the longest clip has {longest} frames; net.n_frames {seen} can be lowered, which also saves time"

@@ -15,9 +15,8 @@ from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from tymbal.config.models import Encoder as EncoderNet
-from tymbal.config.models import EncoderSettings, Frontend, Init, Model
+from tymbal.config.models import EncoderSettings, Frontend, Init, Model, start_file
 from tymbal.config.pretrain import Pretraining
-from tymbal.fbank import FeatureState
 from tymbal.inference import mean_loss
 from tymbal.models.build import build
 from tymbal.models.classifier import Classifier
@@ -26,6 +25,7 @@ from tymbal.models.flops import count_flops, forward_flops
 from tymbal.models.sources import load_start
 from tymbal.pretrain.build import build_pretext
 from tymbal.pretrain.pretext import PretextModel
+from tymbal.spectrogram import FeatureState
 from tymbal.validate.estimate import FROZEN, TRAINING, Kept
 
 TRIED_S = 1.0  # short steps are repeated, for a steady time
@@ -123,8 +123,8 @@ def _one_thread() -> Iterator[None]:
 
 
 def _load(init: Init, model: Encoder, net: EncoderNet, frontend: Frontend) -> None:
-    if isinstance(init, str) and init != "scratch":
-        load_start(Path(init), model, net, FeatureState.of(frontend))
+    if (path := start_file(init)) is not None:
+        load_start(Path(path), model, net, FeatureState.of(frontend))
 
 
 def _try(
