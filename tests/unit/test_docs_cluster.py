@@ -1,51 +1,25 @@
-"""What docs/cluster.md quotes is said by the code; its keys, figures and links are true."""
+"""The keys and figures of docs/cluster.md are those of the profile and the code."""
 
 import re
 from pathlib import Path
 
-import pytest
-import snakemake
 import snakemake_executor_plugin_slurm
 import yaml
 from snakemake.cli import get_argument_parser
 
-from helpers import REPO, texts
+from docs_pages import settings
+from helpers import REPO
 from tymbal import amounts, needs
-from tymbal.fbank import FRAME_SHIFT_MS
 from tymbal.launch import Layout, layout
+from tymbal.spectrogram import FRAME_SHIFT_MS
 
 PAGE = REPO / "docs" / "cluster.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 WORDS = " ".join(TEXT.split())
 PROFILE = yaml.safe_load((REPO / "profiles" / "slurm" / "config.yaml").read_text(encoding="utf-8"))
 PLUGIN = Path(snakemake_executor_plugin_slurm.__file__).parent
-SNAKEMAKE = Path(snakemake.__file__).parent
-SOURCES = [
-    *(REPO / "workflow" / "scripts" / "tymbal").rglob("*.py"),
-    *PLUGIN.glob("*.py"),
-    *(SNAKEMAKE / name for name in ("exceptions.py", "logging.py", "io/__init__.py")),
-]
-QUOTED = sorted(set(re.findall("“([^”]+)”", WORDS)))
 IN_CODE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.S))
-EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.S)]
-
-
-@pytest.fixture(scope="module")
-def said() -> list[str]:
-    """All that the project, the plugin and some of Snakemake may say."""
-    found = [text for source in SOURCES for text in texts(source)]
-    return [*found, (REPO / "Snakefile").read_text(encoding="utf-8")]
-
-
-@pytest.mark.parametrize("sentence", QUOTED)
-def test_quoted_sentences_are_said_by_the_code(sentence, said):
-    pattern = re.compile(".*".join(map(re.escape, sentence.split("…"))))
-    assert any(pattern.search(text) for text in said)
-
-
-def test_every_quotation_is_looked_at():
-    assert len(QUOTED) > 15
-    assert TEXT.count("“") == TEXT.count("”") == len(re.findall("“[^“”]+”", TEXT))
+EXAMPLES = settings(PAGE)
 
 
 def test_keys_named_exist():

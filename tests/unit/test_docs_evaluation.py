@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 import pytest
-import yaml
 from snakemake.utils import update_config
 
+from docs_pages import settings
 from helpers import REPO, merged_config
 from tymbal.config import Config, Evaluation, load
 from tymbal.config.data import SUBSETS
@@ -118,7 +118,7 @@ def test_figures_told_are_those_of_the_settings():
 
 
 def test_the_example_is_valid_and_a_learning_curve():
-    (example,) = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.S)]
+    (example,) = settings(PAGE)
     raw = merged_config(REPO / "config" / "config.yaml")
     update_config(raw, copy.deepcopy(example))
     plan = Plan(load(raw))

@@ -7,9 +7,9 @@ from typing import get_args
 import numpy as np
 import soundfile
 import torch
-import yaml
 from snakemake.utils import update_config
 
+from docs_pages import blocks, settings
 from helpers import REPO, merged_config
 from sslam_golden import original_name
 from tymbal.config import load
@@ -24,12 +24,12 @@ from tymbal.pretrain.check import COLLAPSED, NEARLY
 from tymbal.pretrain.latents import UTTERANCE_ROWS
 from tymbal.pretrain.sslam import MaskedLatentModel
 
-TEXT = (REPO / "docs" / "sslam.md").read_text(encoding="utf-8")
-EXAMPLES = [yaml.safe_load(text) for text in re.findall(r"```yaml\n(.*?)```", TEXT, flags=re.S)]
+PAGE = REPO / "docs" / "sslam.md"
+TEXT = PAGE.read_text(encoding="utf-8")
 
 
 def test_examples_are_valid_and_planned():
-    first, second = EXAMPLES
+    first, second = settings(PAGE)
     raw = merged_config(REPO / "config" / "config.yaml")
     update_config(raw, copy.deepcopy(first))
     config = load(raw)
@@ -43,7 +43,7 @@ def test_examples_are_valid_and_planned():
 def test_the_network_is_used_elsewhere_as_told(tmp_path, monkeypatch):
     """The block as it stands, but for the size."""
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", TEXT, flags=re.S)
+    (block,) = blocks(PAGE, "python")
     model = build(Sslam(arch="sslam", size="tiny"), 128, 1, torch.Generator())
     state = {original_name(name): value for name, value in model.state_dict().items() if not name.startswith("head.")}
     (tmp_path / "checkpoints").mkdir()

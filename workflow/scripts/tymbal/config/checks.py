@@ -5,8 +5,19 @@ from string import Template
 
 from tymbal.config import Config, Experiment
 from tymbal.config.data import SLICES, MixtureSource, TagSource
-from tymbal.config.models import PRETRAINED, CosineSchedule, EncoderSettings, Finetuning, Init, Model, Ssl, Sslam
+from tymbal.config.models import (
+    PRETRAINED,
+    CosineSchedule,
+    EncoderSettings,
+    Finetuning,
+    Init,
+    Model,
+    Released,
+    Ssl,
+    Sslam,
+)
 from tymbal.config.pretrain import FEWEST_COLUMNS, FEWEST_PATCHES, PatchPretext, PretextTraining, Pretraining
+from tymbal.config.released import RELEASED
 from tymbal.roots import DATA, SYNTH, split_root
 
 PARTS = ("train", "val", "test")
@@ -39,7 +50,7 @@ def _paths(config: Config) -> Iterator[str]:
             "such as $TMPDIR or ${SCRATCH}/tymbal"
         )
     for name, dataset in config.datasets.items():
-        for path in dataset.data_paths:
+        for path in (*dataset.data_paths, *(archive.into for archive in dataset.download)):
             if split_root(path)[0] not in config.folders:
                 yield f"datasets.{name}: {path!r} names no known root; known: {sorted(config.folders)}"
         if isinstance(dataset.classes, tuple):
@@ -168,6 +179,10 @@ def _model(config: Config, name: str) -> Iterator[str]:
         no_patches = f"a network of arch {settings.net.arch!r} has no patches to leave out"
         why = "the encoder is frozen" if settings.train.freeze_encoder else no_patches
         yield f"{where}.train.patchout: without use, as {why}; leave it out"
+    if settings.padding == "ignored" and not settings.net.may_drop:
+        yield f"{where}.padding: found 'ignored', but a network of arch {settings.net.arch!r} hears all of its input"
+    if settings.padding == "ignored" and settings.train.augment.roll:
+        yield f"{where}.train.augment.roll: would shift sound into padding, which is ignored; use clip_roll"
     # The value tells whether it was given: records, which are checked too, name every key.
     given = isinstance(settings.net, Sslam) and settings.net.drop_path != Sslam.model_fields["drop_path"].default
     if given and settings.train.freeze_encoder:
@@ -223,6 +238,8 @@ def _start(config: Config, where: str, settings: Model | Pretraining) -> Iterato
             why = f"a network of arch {settings.net.arch!r} starts from scratch, so nothing is worth freezing"
             yield f"{where}.train.freeze_encoder: {why}"
         return
+    if isinstance(init, Released):
+        yield from _released(where, init.released, settings)
     if not isinstance(init, Ssl):
         return
     source = config.pretraining.get(init.ssl)
@@ -243,7 +260,18 @@ def _start(config: Config, where: str, settings: Model | Pretraining) -> Iterato
             )
 
 
+def _released(where: str, name: str, settings: Model | Pretraining) -> Iterator[str]:
+    """Whether a network is of the kind that was released."""
+    release, net = RELEASED[name], settings.net
+    for key in ("size", "patch") if release.arch == net.arch else ("arch",):
+        found, needed = getattr(release, key), getattr(net, key)
+        if found != needed:
+            yield f"{where}.init: net.{key} is {found!r} in the released {name}, but {needed!r} here"
+
+
 def _told(init: Init) -> str:
+    if isinstance(init, Released):
+        return f"{{released: {init.released}}}"
     return repr(init) if isinstance(init, str) else f"{{ssl: {init.ssl}}}"
 
 

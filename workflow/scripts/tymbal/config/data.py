@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from tymbal.config.base import Name, Positive, Seconds, Settings, Share
+from tymbal.config.layouts import LAYOUTS, Layout
+from tymbal.config.remote import Remote
 
 # What a name pattern or a table may tell of a clip beside its labels, and what the manifest keeps for itself.
 NAMED = ("recording", "site", "date", "time", "segment")
@@ -59,6 +61,12 @@ def _free_column(name: str) -> str:
     return name
 
 
+def _known_layout(name: str) -> str:
+    if name not in LAYOUTS:
+        raise ValueError(f"expected one of {', '.join(LAYOUTS)}")
+    return name
+
+
 def _whole_milliseconds(seconds: float) -> float:
     ms = 1000 * seconds
     if not (ms >= 0.5 and abs(ms - round(ms, 0)) < 1e-6):
@@ -69,6 +77,7 @@ def _whole_milliseconds(seconds: float) -> float:
 DataPath = Annotated[str, AfterValidator(_data_path)]
 NamePattern = Annotated[str, AfterValidator(_names_recordings)]
 Column = Annotated[str, AfterValidator(_free_column)]
+LayoutName = Annotated[str, AfterValidator(_known_layout)]
 Weight = Annotated[float, Field(gt=0, le=1)]
 WindowSeconds = Annotated[Seconds, AfterValidator(_whole_milliseconds)]  # clips are cut without rounding
 
@@ -77,15 +86,21 @@ WindowSeconds = Annotated[Seconds, AfterValidator(_whole_milliseconds)]  # clips
 
 
 class SynthSource(Settings):
-    """Embedded soundscapes, synthesised into `resources/<dataset>/` as a tag table with audio."""
+    """The embedded soundscapes, synthesised into `resources/NAME/` as a tag table with FLAC files."""
 
     format: Literal["synth"]
     sites: Positive = 6
+    """how many sites there are"""
     recordings: Positive = 120
+    """recordings of all sites together"""
     clips_per_recording: Positive = 5
+    """clips that a recording is cut into"""
     clip_s: Annotated[float, Field(ge=0.5)] = 6.0
-    sample_rate: Positive = 32000  # Hz; unlike the front end's, so that resampling is exercised
+    """length of a clip, seconds"""
+    sample_rate: Positive = 32000
+    """Hz; unlike the front end's, so that resampling is exercised"""
     seed: int = 0
+    """of all draws"""
 
     @property
     def n_clips(self) -> int:
@@ -96,24 +111,39 @@ class SynthSource(Settings):
 class MixedPart(Settings):
     """Soundscapes mixed from the clips of one part."""
 
-    clips: Positive  # soundscapes
-    pool: Positive = 5  # recordings of which soundscapes share sources, and which they share with no others
+    clips: Positive
+    """how many soundscapes are mixed from the clips of this part"""
+    pool: Positive = 5
+    """of how many recordings soundscapes share sources, which they share with no others, and become one recording"""
 
 
 class MixtureSource(Settings):
-    """Soundscapes mixed from another data set's clips of one class each, part by part, into `resources/<dataset>/`."""
+    """Soundscapes mixed from another data set's clips of one class each, part by part, into `resources/NAME/`.
+
+    `split` is then `{scheme: given}`.
+    """
 
     format: Literal["mixtures"]
     dataset: Name
+    """the data set that is mixed, of task `single-label` and with the same `classes`"""
     fold: Positive = 1
+    """the fold of that data set whose parts are taken"""
     parts: Annotated[dict[Literal["train", "val", "test"], MixedPart], Field(min_length=1)]
-    # Relative shares of soundscapes with 1, 2, ... sources, each of another class.
+    """for each of `train`, `val` and `test`, all three but for a corpus: how many soundscapes, and of how many
+    recordings each"""
     shares: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)] = (1, 1, 1, 1, 1)
-    level_range_db: Annotated[float, Field(ge=0)] = 10.0  # sources are up to so much below the loudest
-    main_within_db: Annotated[float, Field(ge=0)] = 3.0  # of the loudest: a main tag; further below: a background tag
+    """relative shares of soundscapes with 1, 2, ... sources, each of another class"""
+    level_range_db: Annotated[float, Field(ge=0)] = 10.0
+    """sources are up to so much below the loudest, dB"""
+    main_within_db: Annotated[float, Field(ge=0)] = 3.0
+    """down to so much below the loudest, dB, a source is a main tag (weight 1.0), further down a background tag
+    (0.6)"""
     clip_s: Annotated[float, Field(ge=0.5)] = 5.0
-    sample_rate: Positive = 16000  # Hz
+    """length of a soundscape, seconds"""
+    sample_rate: Positive = 16000
+    """Hz"""
     seed: int = 0
+    """of all draws but the pools"""
 
     fold_column: ClassVar[str] = "part"
     columns: ClassVar[tuple[str, ...]] = ("n_sources", "levels_db", "source_clips")
@@ -136,31 +166,48 @@ MadeSource = SynthSource | MixtureSource  # what the workflow itself makes
 class LabSource(Settings):
     """What all formats of a lab's own data share."""
 
-    audio: DataPath  # a folder: audio files, or .pt features if the data set has `features`
-    class_names: dict[str, str] = Field(
-        default_factory=dict
-    )  # name in the source -> class; two names may share a class
+    audio: DataPath
+    """folder with the files, searched with its sub-folders: audio, or `.pt` features if the data set has `features`"""
+    class_names: dict[str, str] = Field(default_factory=dict)
+    """name in the source → class; several names may share a class: the larger weight counts. A name that is not here
+    is its class"""
 
 
 class TableSource(LabSource):
     """A table with one row a clip (or, for `long`, one row a label)."""
 
     table: DataPath
+    """CSV, of which text may be in UTF-8, Big5/cp950, GBK or UTF-16, decoded strictly"""
     site_column: str | None = None
-    fold_column: str | None = None  # holds 1, 2, ... or train, val, test
-    columns: tuple[Column, ...] = ()  # kept in the manifest, for grouping and slices
+    """column with the site; `null` if there is none"""
+    fold_column: str | None = None
+    """column with the data set's own folds (1, 2, …) or parts (train, val, test)"""
+    columns: tuple[Column, ...] = ()
+    """further columns to keep in the manifest, for grouping and slices; not named as the manifest's own or as a
+    slice (`hour`, `season`, ...)"""
+    rows: dict[str, str] = Field(default_factory=dict)
+    """column → cell: only rows that have all of these are read, as `{esc10: "True"}`; how many are not is told"""
 
 
 class TagSource(TableSource):
-    """Wide tag table: one row a clip, `MainTag_<name>` and `SubTag_<name>` columns."""
+    """Wide tag table: one row a clip, columns `MainTag_<name>` and `SubTag_<name>`.
+
+    A cell is on for `1`, `1.0`, `TRUE`, `x`; off for `0`, `0.0`, `FALSE` or blank; anything else is an error. A row
+    without any tag is unlabelled, not negative.
+    """
 
     format: Literal["tags"]
     file_column: str = "FileName"
+    """column with the file name, with or without folder and extension"""
     site_column: str | None = "Site"
     main_prefix: str = "MainTag_"
+    """how columns of main tags begin; the rest of their names is the tag"""
     sub_prefix: str = "SubTag_"
+    """how columns of sub (background) tags begin"""
     main_weight: Weight = 1.0
+    """label of a main tag; where both are on, the main tag counts"""
     sub_weight: Weight = 0.6
+    """label of a sub tag"""
 
     @model_validator(mode="after")
     def _prefixes_differ(self) -> Self:
@@ -174,11 +221,17 @@ class LongSource(TableSource):
 
     format: Literal["long"]
     file_column: str = "file"
+    """column with the file name, with or without folder and extension"""
     label_column: str = "label"
-    weight_column: str | None = None  # in (0, 1]; 1 without
-    start_column: str | None = None  # seconds from the start of the file
+    """column with the label"""
+    weight_column: str | None = None
+    """column with the weight of the label, in (0, 1]; `null`: all weigh 1"""
+    start_column: str | None = None
+    """column with the start of the stretch of the file that a label holds for, seconds; `windows` are then needed"""
     end_column: str | None = None
+    """column with the end of the stretch, seconds; given together with `start_column`"""
     unknown_labels: Literal["error", "drop"] = "error"
+    """labels that are no class: `error`, or `drop` them with a count"""
 
     @model_validator(mode="after")
     def _stretches(self) -> Self:
@@ -192,29 +245,38 @@ class MultihotSource(TableSource):
 
     format: Literal["multihot"]
     file_column: str = "file"
+    """column with the file name, with or without folder and extension"""
 
 
 class EscSource(LabSource):
-    """ESC's table: filename, fold, category, and the source recording of each clip."""
+    """ESC-50's table: `filename, fold, category`, and the source recording of each clip."""
 
     format: Literal["esc"]
     table: DataPath
+    """CSV `filename, fold, category`, and the source recording of each clip"""
     recording_column: str = "src_file"
+    """column with the recording a clip was cut from"""
 
 
 class FolderSource(LabSource):
-    """One folder a class; the folder's name is the class, commas separate several."""
+    """One folder a class, of which it has the name; a comma in the name means several."""
 
     format: Literal["folders"]
     unknown_labels: Literal["error", "drop"] = "error"
+    """labels that are no class: `error`, or `drop` them with a count"""
 
 
 class JsonSource(LabSource):
-    """AudioSet-style JSON manifests: one, or one for each of train, val and test."""
+    """AudioSet-style JSON manifests, `{"data": [{"wav", "labels", "weights"}]}`.
+
+    There is one, or one for each of train, val and test.
+    """
 
     format: Literal["json"]
     manifests: DataPath | dict[Literal["train", "val", "test"], DataPath]
+    """one path, or one for each of `train`, `val`, `test`"""
     unknown_labels: Literal["error", "drop"] = "error"
+    """labels that are no class: `error`, or `drop` them with a count"""
 
 
 class ListSource(LabSource):
@@ -222,23 +284,52 @@ class ListSource(LabSource):
 
     format: Literal["list"]
     table: DataPath | None = None
+    """text file, one path a line; `null`: all files of the folder"""
 
 
 class RavenSource(LabSource):
-    """Raven selection tables: one for each recording, or with a `Begin File` column."""
+    """Raven selection tables, as BirdNET-Analyzer writes them too.
+
+    There is one for each recording, or one with a column `Begin File`. They need `windows`.
+    """
 
     format: Literal["raven"]
-    annotations: DataPath  # a folder, searched with its sub-folders
+    annotations: DataPath
+    """folder with the selection tables, searched with its sub-folders"""
     label_column: str = "Class"
+    """column with the label"""
     unknown_labels: Literal["error", "drop"] = "error"
+    """labels that are no class: `error`, or `drop` them with a count"""
 
 
 class AudacitySource(LabSource):
-    """Audacity label tracks: one text file for each recording, of the same stem."""
+    """Audacity label tracks: one text file for each recording, of the same stem. They need `windows`."""
 
     format: Literal["audacity"]
     annotations: DataPath
+    """folder with the label tracks"""
     unknown_labels: Literal["error", "drop"] = "error"
+    """labels that are no class: `error`, or `drop` them with a count"""
+
+
+class PublishedSource(LabSource):
+    """A public data set as its archive unpacks: labels, parts and columns as its own files tell them."""
+
+    format: Literal["published"]
+    layout: LayoutName
+    """which data set, as [its page](../docs/recipes/index.md) tells"""
+    unknown_labels: Literal["error", "drop"] = "error"
+    """labels that are no class: `error`, or `drop` them with a count"""
+
+    @property
+    def known(self) -> Layout:
+        """What the layout tells before any file is read."""
+        return LAYOUTS[self.layout]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Further columns of the manifest."""
+        return self.known.columns
 
 
 Source = Annotated[
@@ -252,7 +343,8 @@ Source = Annotated[
     | JsonSource
     | ListSource
     | RavenSource
-    | AudacitySource,
+    | AudacitySource
+    | PublishedSource,
     Field(discriminator="format"),
 ]
 
@@ -260,31 +352,41 @@ Source = Annotated[
 class Windows(Settings):
     """Files are cut into clips of one length. What a label says about a clip is declared, never guessed."""
 
-    length_s: Annotated[WindowSeconds, Field(ge=0.025)]  # a frame at least
-    hop_s: WindowSeconds | None = None  # from start to start; the length if not given
-    # `events`: a clip has the labels whose stretch of the file it overlaps. `recording`: every clip has all labels
-    # of its file, also of sounds that are not in it.
+    length_s: Annotated[WindowSeconds, Field(ge=0.025)]
+    """length of a clip, seconds: a frame at least, and whole milliseconds"""
+    hop_s: WindowSeconds | None = None
+    """from start to start, seconds; `null`: `length_s`"""
     labels: Literal["events", "recording"]
-    min_overlap_s: WindowSeconds = 0.5  # of a label's stretch and the clip; shorter stretches must lie in it whole
-    last: Literal["drop", "keep"] = "drop"  # what is left over at the end, shorter than the length
+    """`events`: a clip has the labels whose stretch of the file it overlaps (`long` with start and end, `raven`,
+    `audacity`); `recording`: every clip has all labels of its file, also of sounds that are not in it"""
+    min_overlap_s: WindowSeconds = 0.5
+    """of a label's stretch and the clip, seconds; a shorter stretch must lie in the clip whole"""
+    last: Literal["drop", "keep"] = "drop"
+    """what is left at the end, shorter than the length: `drop` or `keep`"""
 
 
 class Normalised(Settings):
     """The normalisation that was applied to imported features."""
 
     mean: float
+    """that was subtracted, natural logarithm"""
     std: Annotated[float, Field(gt=0)]
+    """that was divided by, natural logarithm"""
     factor: Annotated[float, Field(gt=0)] = 2.0
+    """that `std` was multiplied by"""
 
 
 class Features(Settings):
     """What is known of `.pt` features. Checked against the numbers; undone, so that raw log-mel is stored."""
 
-    sample_rate: Positive = 16000  # Hz, of the audio they were computed from
+    sample_rate: Positive = 16000
+    """of the audio that they were made from, Hz"""
     n_mels: Positive = 128
-    # (x - mean) / (factor * std) was applied, with these very numbers; null if they are raw log-mel.
+    """mel bins"""
     normalised: Normalised | None = None
-    padding: float | None = None  # value of the rows that fill up the end; null if there is no padding
+    """the numbers with which `(x − mean) / (factor · std)` was applied; `null` if they are raw log-mel"""
+    padding: float | None = None
+    """value of the rows that fill up the end; `null` if there are none"""
 
 
 # --- how parts are made -----------------------------------------------------------------------------------
@@ -293,18 +395,24 @@ class Features(Settings):
 class Grouped(Settings):
     """What all splits share."""
 
-    # Never cut: recording, site-day, site-week, site, or a column of the manifest such as `speaker`.
     group: str = "recording"
+    """what is never cut, and with it the question that scores answer. `recording`: new recordings at the same sites;
+    `site-day`, `site-week`: other days or weeks; `site`: new places; or a column of the manifest such as
+    `speaker`"""
     seed: int = 0
+    """of the split"""
 
 
 class Holdout(Grouped):
-    """One split into three parts, grouped and stratified; it is fold 1."""
+    """One split into three parts of these shares of the clips, grouped and stratified; it is fold 1."""
 
     scheme: Literal["holdout"]
     train: Share = 0.8
+    """share of the clips; the three sum to 1"""
     val: Share = 0.1
+    """share of the clips that choose the epoch"""
     test: Share = 0.1
+    """share of the clips that are scored"""
 
     @property
     def n_folds(self) -> int:
@@ -319,25 +427,32 @@ class Holdout(Grouped):
 
 
 class KFold(Grouped):
-    """k test folds, grouped and stratified; `val` of the remaining groups choose the epoch."""
+    """k test folds, grouped and stratified: every clip is tested once; `val` of the other clips choose the epoch."""
 
     scheme: Literal["kfold"]
     n_folds: Annotated[int, Field(ge=2)] = 5
+    """test parts, of which every clip is in one"""
     val: Share = 0.1
+    """share of the other clips, by groups, that choose the epoch"""
 
 
 class OfficialFolds(Grouped):
-    """The data set's own folds are the test folds; `val` of the remaining groups choose the epoch."""
+    """The data set's own folds are the test parts; `val` of the other clips choose the epoch."""
 
     scheme: Literal["official"]
     n_folds: Annotated[int, Field(ge=2)]
+    """how many folds the data set has"""
     val: Share = 0.1
+    """share of the other clips, by groups, that choose the epoch"""
 
 
 class GivenParts(Grouped):
-    """The data set says of each clip whether it trains, validates or tests; it is fold 1."""
+    """The data set says which clips train, validate and test; it is fold 1."""
 
     scheme: Literal["given"]
+    val: Share | None = None
+    """of a data set that has parts train and test alone: share of the training part that chooses the epoch, by
+    groups"""
 
     @property
     def n_folds(self) -> int:
@@ -358,16 +473,29 @@ class Clips(Settings):
     """Where clips and labels come from: all that ingest reads."""
 
     source: Source
+    """where clips and labels come from; `format` chooses one of [these](#source)"""
     task: Literal["single-label", "multi-label"] | None = None
-    # The names, whose order is part of every model; or the path of a class map (.csv) or vocabulary (.json).
+    """`single-label` (exactly one class a clip: accuracy, confusion matrix) or `multi-label` (several tags a clip,
+    soft labels)"""
     classes: Annotated[tuple[str, ...], Field(min_length=2)] | DataPath | None = None
-    # The first that matches a file's whole stem names recording (required), site, date, time, segment, other columns.
+    """the classes, in the order that every model keeps: a list, or the path of a class map (CSV with `display_name`
+    or `mid`, and `index`) or of a vocabulary (JSON with `all_classes`)"""
     name_patterns: Annotated[tuple[NamePattern, ...], Field(min_length=1)] = (SOUNDSCAPE_NAME, ANY_NAME)
-    windows: Windows | None = None  # null: a file is a clip
-    features: Features | None = None  # the files are .pt features, not audio
-    channel: Literal["mix"] | Positive = "mix"  # the mean of the channels, or one of them, counted from 1
+    """regular expressions; the first that matches a file's whole stem names `recording` (required; tells which clips
+    belong together), `site`, `date`, `time`, `segment`; other named groups become columns of the manifest; a
+    pattern with a `/` is matched against folders and stem. Unless given: `SITE_YYYYMMDD_HHMMSS_k` with or without
+    site and k; else everything before a trailing `_<1 to 3 digits>` is the recording"""
+    windows: Windows | None = None
+    """cuts files into clips, [below](#windows); `null`: a file is a clip"""
+    features: Features | None = None
+    """the files are `.pt` features, not audio, [below](#features); `null`: audio"""
+    channel: Literal["mix"] | Positive = "mix"
+    """`mix` (the mean of all) or the number of one channel, from 1"""
     on_bad_clip: Literal["stop", "quarantine"] = "stop"
-    max_bad_share: Share = 0.01  # of the files; more than these stop the workflow in any case
+    """missing, truncated, unreadable or repeated files: `stop` with a list of all, or `quarantine` them: listed in
+    `results/NAME/quarantine.csv` and in the report, never replaced"""
+    max_bad_share: Share = 0.01
+    """quarantined files, as a share of all, above which the workflow stops in any case"""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -387,8 +515,10 @@ class Clips(Settings):
             raise ValueError(
                 "`windows` and `channel` are for audio; files of `features` are whole clips of one channel"
             )
-        stretches = self.source.format in ("raven", "audacity") or (
-            isinstance(self.source, LongSource) and self.source.start_column is not None
+        stretches = (
+            self.source.format in ("raven", "audacity")
+            or (isinstance(self.source, LongSource) and self.source.start_column is not None)
+            or (isinstance(self.source, PublishedSource) and self.source.known.events)
         )
         if stretches and (self.windows is None or self.windows.labels != "events"):
             raise ValueError(
@@ -411,8 +541,10 @@ class Clips(Settings):
         manifests = getattr(source, "manifests", ())
         several = manifests.values() if isinstance(manifests, dict) else [manifests] if manifests else []
         single = (getattr(source, key, None) for key in ("table", "annotations"))
+        known = source.known.tables if isinstance(source, PublishedSource) else ()
+        tables = [f"{source.audio}/{table}" for table in known]
         classes = [self.classes] if isinstance(self.classes, str) else []
-        return (source.audio, *(path for path in single if path is not None), *several, *classes)
+        return (source.audio, *(path for path in single if path is not None), *tables, *several, *classes)
 
     @property
     def extra_columns(self) -> tuple[str, ...]:
@@ -431,20 +563,51 @@ class Published(Settings):
     """A figure that others have published on the data set."""
 
     model: Annotated[str, Field(min_length=1)]
+    """what the figure is of, as it is to be printed"""
     metric: Literal["mAP_macro", "mAP_micro", "AUC_macro", "lwlrap", "F1_macro", "accuracy", "balanced_accuracy"]
+    """named as in `summary/metrics.csv`"""
     value: Annotated[float, Field(ge=0, le=1)]
+    """the figure; 72.7 % is 0.727"""
     source: Annotated[str, Field(min_length=1)]
+    """where it was published"""
+
+
+class Archive(Remote):
+    """A file that the data set is made of: unpacked if it is an archive (zip, tar and its compressed forms).
+
+    Files `.z01`, `.z02`, ... are parts of the zip of the same name.
+    """
+
+    into: DataPath
+    """folder that is made of it, and of other archives with the same `into`, unless it is there; what is no archive
+    is put into it as it is"""
+    strip: Annotated[int, Field(ge=0)] = 0
+    """leading folders of its names that are dropped"""
 
 
 class Dataset(Clips):
     """Clips and how they are divided into training, validation and test parts."""
 
-    split: Split | None = None  # null only without labels
-    published: tuple[Published, ...] = ()  # told beside our own figures, never ranked or compared with them
-    # Parallel jobs that read the files and compute the features: 1 up to some 50,000 clips, 64 for millions.
+    split: Split | None = None
+    """how clips are divided; `scheme` chooses one of [these](#split)"""
+    published: tuple[Published, ...] = ()
+    """figures that others have published on the data set. They are told beside ours, apart, and never ranked or
+    compared with them"""
+    download: tuple[Archive, ...] = ()
+    """where the data set can be had: what `snakemake download`, and nothing else, gets"""
     shards: Positive = 1
-    # The lowest and highest frequency, Hz, that a class needs to be heard: checked against the front end's.
+    """parallel jobs that read the files and compute features: 1 up to some 50,000 clips, 64 for millions"""
     class_hz: dict[str, tuple[Positive, Positive]] = Field(default_factory=dict)
+    """class → lowest and highest frequency, Hz, that it needs to be heard; `validate` warns if the front end cuts it
+    off"""
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        folders = {archive.into for archive in self.download}
+        for into in sorted(folders):
+            if above := [str(path) for path in PurePosixPath(into).parents if str(path) in folders]:
+                raise ValueError(f"download: `into` {into!r} lies in {above[0]!r}, another one's; keep them apart")
+        return self
 
     @model_validator(mode="after")
     def _has_folds(self) -> Self:
@@ -452,18 +615,19 @@ class Dataset(Clips):
             raise ValueError("`split` belongs to every data set with `classes`, and to no other")
         if self.split is None:
             return self
-        given = self.source.format == "esc" or getattr(self.source, "fold_column", None) is not None
+        of_layout = self.source.known.folds if isinstance(self.source, PublishedSource) else None
+        column = getattr(self.source, "fold_column", None) is not None
+        given = column or self.source.format == "esc" or of_layout == "official"
         if self.split.scheme == "official" and not given:
             raise ValueError(
-                f"split scheme 'official' needs a source with folds (esc, or a table's fold_column), found "
-                f"{self.source.format}"
+                f"split scheme 'official' needs a source with folds (esc, a table's fold_column, or a layout that has "
+                f"them), found {self.source.format}"
             )
-        parts = getattr(self.source, "fold_column", None) is not None or (
-            isinstance(self.source, JsonSource) and isinstance(self.source.manifests, dict)
-        )
-        if self.split.scheme == "given" and not parts:
+        manifests = isinstance(self.source, JsonSource) and isinstance(self.source.manifests, dict)
+        if self.split.scheme == "given" and not (column or manifests or of_layout == "given"):
             raise ValueError(
-                "split scheme 'given' needs a table's fold_column with train, val, test, or a JSON manifest for each"
+                "split scheme 'given' needs a table's fold_column with train, val, test, a JSON manifest for each, or "
+                "a layout that has parts"
             )
         if isinstance(self.source, MixtureSource) and self.split.scheme != "given":
             raise ValueError(

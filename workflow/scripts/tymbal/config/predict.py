@@ -12,20 +12,30 @@ class LabelNext(Settings):
     """How many clips are proposed to be labelled."""
 
     clips: Positive = 100
-    per_class: Positive | None = None  # at most so many of a class; None: shared evenly
+    """how many clips are proposed to be labelled"""
+    per_class: Positive | None = None
+    """at most so many of a class; `null`: shared evenly"""
 
 
 class Predict(Settings):
     """How a trained model is put to work on recordings."""
 
-    name: Name | None = None  # folder of the results; None: named after the recordings
-    length_s: Seconds | None = None  # of a window; None: what the model sees
-    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.0  # share of a window that the next one hears again
-    channel: Literal["mix"] | Positive = "mix"  # the mean of the channels, or one of them, counted from 1
-    # The first that matches a file's stem names site, date and time, as of a data set.
+    name: Name | None = None
+    """folder of the results, in `results/predictions/`; `null`: named after the recordings"""
+    length_s: Seconds | None = None
+    """of a window, seconds; `null`: what the model sees, `(n_frames + 2) / 100`"""
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """share of a window that the next one hears again"""
+    channel: Literal["mix"] | Positive = "mix"
+    """`mix` (the mean of all) or the number of one channel, from 1"""
     name_patterns: Annotated[tuple[NamePattern, ...], Field(min_length=1)] = (SOUNDSCAPE_NAME, ANY_NAME)
-    thresholds: str | None = None  # JSON, class -> threshold; None: those chosen with the model
-    job_hours: Annotated[float, Field(gt=0)] = 8.0  # of sound that one job predicts
-    batch_size: Positive = 16  # windows at a time
-    scores_csv: bool = False  # scores also as CSV
+    """as of a [data set](#datasetsname): `site`, `date` and `time` from names of files"""
+    thresholds: str | None = None
+    """JSON, class → threshold, of all the model's classes; `null`: the model's own"""
+    job_hours: Annotated[float, Field(gt=0)] = 8.0
+    """hours of sound that one job predicts; a recording is never divided"""
+    batch_size: Positive = 16
+    """windows at a time"""
+    scores_csv: bool = False
+    """`true`: scores of all windows as `scores.csv`, too"""
     label_next: LabelNext = LabelNext()

@@ -16,6 +16,10 @@ Preset = Literal[
     "sslam-idmt-desed-fl-linear",
     "sslam-urban-sed",
     "sslam-urban-sed-linear",
+    "ssast-as20k",
+    "ssast-esc50",
+    "ssast-sc1",
+    "ssast-sc2",
 ]
 
 _OPTIMIZER = {"name": "adamw", "lr": 5e-5, "weight_decay": 0.05, "betas": (0.9, 0.95), "layer_decay": 0.65}
@@ -47,6 +51,8 @@ _SPASS_LINEAR = _SPASS | {
 
 # Of EAT (Chen et al., IJCAI 2024) and SSLAM (ICLR 2025): their scripts and logs, in whole epochs of about as many
 # steps. For KS1, IDMT-DESED-FL, URBAN-SED and linear evaluation on AS-20K none was published: that for SPASS stands in.
+# Of SSAST (Gong et al., AAAI 2022) its scripts; for KS1 its SUPERB settings, in whole epochs of about as many steps.
+# What Tymbal does not do: the mean of epochs' weights on AS-20K, and layers weighted together on KS1.
 FINETUNING: dict[Preset, dict[str, Any]] = {
     "sslam-as2m": _SPASS | {"epochs": 192, "batch_size": 96, "sampling": "balanced", "epoch_clips": 200_000},
     "sslam-as20k": _SPASS | {"epochs": 93},
@@ -74,6 +80,44 @@ FINETUNING: dict[Preset, dict[str, Any]] = {
     "sslam-idmt-desed-fl-linear": _SPASS_LINEAR,
     "sslam-urban-sed": _SPASS,
     "sslam-urban-sed-linear": _SPASS_LINEAR,
+    "ssast-as20k": {
+        "loss": "bce",
+        "epochs": 25,
+        "batch_size": 12,
+        "optimizer": {"name": "adam", "lr": 5e-5},
+        "schedule": {"name": "step", "start": 10, "every": 5, "gamma": 0.5},
+        "augment": {"mixup": 0.5, "freq_mask": 48, "time_mask": 192},
+        "select_by": "mAP",
+    },
+    "ssast-esc50": {
+        "loss": "ce",
+        "epochs": 50,
+        "batch_size": 48,
+        "optimizer": {"name": "adam", "lr": 1e-4},
+        "schedule": {"name": "step", "start": 6, "every": 1, "gamma": 0.85},
+        "augment": {"freq_mask": 24, "time_mask": 96, "noise": True, "roll": 10},
+        "select_by": "accuracy",
+    },
+    # Adam as torch has it, at one rate.
+    "ssast-sc1": {
+        "loss": "ce",
+        "epochs": 13,
+        "batch_size": 32,
+        "clip_norm": 1.0,
+        "optimizer": {"name": "adam", "lr": 1e-4, "weight_decay": 0.0, "betas": (0.9, 0.999)},
+        "schedule": {"name": "step", "start": 13, "every": 1},
+        "sampling": "balanced",
+        "select_by": "accuracy",
+    },
+    "ssast-sc2": {
+        "loss": "bce",
+        "epochs": 30,
+        "batch_size": 128,
+        "optimizer": {"name": "adam", "lr": 2.5e-4},
+        "schedule": {"name": "step", "start": 5, "every": 1, "gamma": 0.85, "warmup_steps": 1000},
+        "augment": {"mixup": 0.6, "freq_mask": 48, "time_mask": 48, "noise": True, "roll": 10},
+        "select_by": "accuracy",
+    },
 }
 
 

@@ -18,16 +18,22 @@ class CorpusPart(Settings):
     """One data set of a corpus; its labels, if any, are not read."""
 
     dataset: Name
-    weight: Annotated[float, Field(gt=0)] = 1.0  # how often an epoch takes each clip, on average
+    """name of a data set"""
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    """how often an epoch takes each clip of that data set, on average: 0.25 takes another quarter of them in each"""
 
 
 class Corpus(Settings):
     """Clips to pre-train on, of one or several data sets; never those that a model made from them is tested on."""
 
     parts: Annotated[tuple[CorpusPart, ...], Field(min_length=1)]
-    val: Share = 0.05  # of the recordings, on which only the pretext task is checked
-    transductive: bool = False  # take test clips too (without labels); the report then says so
-    seed: int = 0  # of the validation part
+    """the data sets that it is made of"""
+    val: Share = 0.05
+    """share of the recordings on which only the pretext task is checked"""
+    transductive: bool = False
+    """`true`: take test clips too, without their labels; the report then says so"""
+    seed: int = 0
+    """of the choice of `val`"""
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -38,12 +44,15 @@ class Corpus(Settings):
 class Masking(Settings):
     """Which patches are hidden."""
 
-    # Patches of an input of full length; of a shorter clip the same share. null: 25 of 32, as SSAST's 400 of 512.
     n_masked: Positive | None = None
-    # Side of the square blocks, in patches, drawn anew for each clip. null: 3 to 5, or 1 if a patch has all mel bins.
+    """masked patches of an input of full length; of a shorter clip the same share. `null`: 25 of 32, SSAST's 400 of
+    512"""
     cluster: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = None
-    # `even`: blocks end at the edges and every patch is masked equally often; `original`: as SSAST's released code.
+    """sides of the square blocks that are masked, in patches; one is drawn for each clip. `null`: `[3, 4, 5]`, or
+    single patches if one holds all mel bins"""
     sampling: Literal["even", "original"] = "even"
+    """`even`: blocks end at the edges and no patch is favoured; `original`: as the released code, with its
+    peculiarities"""
 
 
 class PatchPretext(Settings):
@@ -51,11 +60,14 @@ class PatchPretext(Settings):
 
     arch: Literal["ssast"] = "ssast"  # of the net; not to be given
     objective: Literal["joint", "discriminative", "generative"] = "joint"
-    mse_weight: Annotated[float, Field(gt=0)] = 10.0  # lambda: weight of the reconstruction in the joint objective
-    # What a prediction competes over: all masked patches as `targets` (the paper), or, for each patch, all
-    # `predictions` (the released code).
+    """`joint` (tell which patch it was, and rebuild it), `discriminative` or `generative` alone"""
+    mse_weight: Annotated[float, Field(gt=0)] = 10.0
+    """λ, weight of the reconstruction in `joint`"""
     contrast: Literal["targets", "predictions"] = "targets"
-    passes: Literal[1, 2] = 1  # 2: each objective has a pass and a mask of its own (the released code)
+    """what a prediction competes over: all masked patches of the clip as `targets` (the paper), or, for each patch,
+    all `predictions` (the released code); see [the two contrasts](../docs/pretraining.md#the-two-contrasts)"""
+    passes: Literal[1, 2] = 1
+    """1: one mask and one pass of the encoder serve both objectives (the paper); 2: one each (the released code)"""
     masking: Masking = Masking()
 
     @model_validator(mode="after")
@@ -75,18 +87,24 @@ class PatchPretext(Settings):
 class BlockMasking(Settings):
     """Which patches are visible: square blocks, all else is hidden (inverse block masks of data2vec 2.0 and EAT)."""
 
-    visible: Share = 0.2  # of the patches
-    block: Positive = 5  # side of a block, in patches
-    # As many blocks are drawn as would cover this share more than is visible, if they did not overlap.
+    visible: Share = 0.2
+    """share of the patches that the student sees"""
+    block: Positive = 5
+    """side, in patches, of the square blocks that are visible"""
     surplus: Annotated[float, Field(ge=0, lt=1)] = 0.07
+    """as many blocks are drawn as would cover this share more than is visible, if they did not overlap; what is too
+    much or too little is taken away or added at random"""
 
 
 class Teacher(Settings):
     """How slowly the teacher follows the student: its decay at an update rises linearly from `start` to `end`."""
 
     start: Annotated[float, Field(ge=0, le=1)] = 0.9998
+    """how much the teacher keeps of itself at the first optimiser step; rises linearly"""
     end: Annotated[float, Field(ge=0, le=1)] = 0.99999
-    steps: Positive = 100_000  # optimiser steps
+    """how much it keeps of itself in the end"""
+    steps: Positive = 100_000
+    """optimiser steps over which that rises from `start` to `end`"""
 
     @model_validator(mode="after")
     def _rises(self) -> Self:
@@ -99,12 +117,17 @@ class Weights(Settings):
     """Weight of each objective (SSLAM, Algorithm 1): `global` of the class token, `local` of the hidden patches."""
 
     global_unmixed: Annotated[float, Field(ge=0)] = 1.0
+    """weight of what is predicted of a clip from the class token"""
     local_unmixed: Annotated[float, Field(ge=0)] = 1.0
-    # Of stage 2 alone.
+    """weight of what is predicted of a clip for hidden patches"""
     global_mixed: Annotated[float, Field(ge=0)] = 1.0
+    """the same of a mixture, from the class token; stage 2 alone, as are the next"""
     local_mixed: Annotated[float, Field(ge=0)] = 1.0
+    """the same of a mixture, for hidden patches"""
     local_retention: Annotated[float, Field(ge=0)] = 1.0
-    global_retention: Annotated[float, Field(ge=0)] = 0.0  # computed and thrown away by the released code
+    """weight of what a mixture is to retain of both its clips, for hidden patches"""
+    global_retention: Annotated[float, Field(ge=0)] = 0.0
+    """the same from the class token; computed and thrown away by the released code"""
 
 
 CLONES = {1: 16, 2: 8}  # by stage; in stage 2 each clip has its mixture beside it
@@ -118,13 +141,20 @@ class LatentPretext(Settings):
 
     arch: Literal["sslam"] = "sslam"  # of the net; not to be given
     stage: Literal[1, 2] = 1
-    preset: Literal["released", "paper"] = "released"  # of stage 2: what is not given of `unmixed`
-    clones: Positive | None = None  # masks of each clip; null: 16, and in stage 2, for the clip and its mixture, 8
+    """1: clips as they are (EAT); 2: clips and partial mixtures of two clips (SSLAM), to go on from stage 1 by
+    `init`"""
+    preset: Literal["released", "paper"] = "released"
+    """which mixtures in stage 2, where `unmixed` is not given: as the code that is `released`, or as the `paper` has
+    it"""
+    clones: Positive | None = None
+    """masks of each clip. In stage 2 they serve the clip and its mixture, so half as many cost the same. `null`: 16,
+    in stage 2 8"""
     masking: BlockMasking = BlockMasking()
     teacher: Teacher = Teacher()
     weights: Weights = Weights()
-    # Share of the length of each of the two regions in which a mixture has one clip alone; null: as the preset.
     unmixed: Annotated[float, Field(gt=0, lt=0.5)] | None = None
+    """share of the length, below 0.5, of each of the two regions in which a mixture has one clip alone. `null`:
+    15/64 (`released`) or 1/4 (`paper`)"""
 
     @property
     def n_clones(self) -> int:
@@ -188,14 +218,19 @@ PRESETS: dict[str, dict[str, Any]] = {
 class PretextTraining(Training):
     """How an encoder is pre-trained."""
 
-    preset: Literal["ssast", "modern", "eat", "sslam"] = (
-        "ssast"  # what is not given of optimizer, schedule and clip_norm
-    )
+    preset: Literal["ssast", "modern", "eat", "sslam"] = "ssast"
+    """what is not given of `optimizer`, `schedule` and `clip_norm`, key by key, [below](#presets-of-pre-training).
+    Unless given: with `net.arch: ssast`, `ssast`; with `sslam`, `eat` in stage 1 and `sslam` in stage 2"""
     optimizer: Optimizer
     schedule: Annotated[PlateauSchedule | CosineSchedule, Field(discriminator="name")]
-    check_every: Positive | None = None  # optimiser steps between checks; null: an epoch, 1000 at most
-    activation_checkpointing: bool = False  # less memory for a third more time
-    tensorboard: bool = False  # also write the history for TensorBoard
+    """how the rate changes; `name` chooses one of [these](#schedule). Where a teacher is followed, only `cosine`"""
+    check_every: Positive | None = None
+    """optimiser steps between checks on the validation part, each of which also saves what is resumed from; `null`:
+    an epoch, but 1000 steps at most"""
+    activation_checkpointing: bool = False
+    """blocks are computed again in the backward pass, not kept: less memory for a third more time"""
+    tensorboard: bool = False
+    """write the history for TensorBoard too, into `logs/pretrain/`"""
 
     @model_validator(mode="before")
     @classmethod
@@ -211,11 +246,18 @@ class Pretraining(Settings):
     """A named pre-training: `init: {ssl: NAME}` of a model starts from it."""
 
     frontend: Name
+    """name of a front end"""
     corpus: Name
+    """name of a corpus"""
     net: Encoder
+    """the encoder: `arch`, `size`, `patch` and `n_frames` of a [net](#net); patches do not overlap here. `size` and
+    `patch` are the model's, `n_frames` may differ: longer clips are cropped at random, shorter ones padded"""
     init: Init = "scratch"
+    """as a model's: `scratch`, a checkpoint, or another pre-training to go on from"""
     pretext: Annotated[PatchPretext | LatentPretext, Field(discriminator="arch")]
+    """the task, [below](#pretext); `net.arch` decides which it is"""
     train: PretextTraining
+    """training, [below](#train-of-a-pre-training)"""
 
     @model_validator(mode="before")
     @classmethod
