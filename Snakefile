@@ -18,6 +18,7 @@ include: "workflow/rules/common.smk"
 container: container_image(workflow)
 
 
+include: "workflow/rules/download.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/pretrain.smk"

@@ -122,8 +122,8 @@ def write_store(folder: Path, clips: dict[str, np.ndarray], sample_rate: int = 1
     import pandas as pd
 
     from tymbal.config.models import Frontend
-    from tymbal.fbank import FeatureState
     from tymbal.files import write_json
+    from tymbal.spectrogram import FeatureState
 
     ids, index = list(clips), []
     for i in range(0, len(ids), shard_clips):

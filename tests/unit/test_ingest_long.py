@@ -43,6 +43,17 @@ def test_rows_of_a_file_are_one_record(tmp_path: Path) -> None:
     assert found.warnings == []
 
 
+def test_only_the_rows_asked_for_are_read_and_the_others_counted(tmp_path: Path) -> None:
+    text = "file,label,Kind\na,Bird,x\nb,Owl,y\nc,Bird, x \n"
+    found = read(tmp_path, text, ["Bird", "Rain"], rows={"Kind": "x"})
+    assert [record.where for record in found.records] == ["long.csv row 2", "long.csv row 4"]
+    assert found.facts["rows of long.csv left out by `source.rows`"] == 1
+    with pytest.raises(InputError, match=r"no row with 'X' in column Kind, which `source\.rows` asks for"):
+        read(tmp_path, text, ["Bird"], rows={"Kind": "X"})
+    with pytest.raises(InputError, match=r"no column 'kind' \(setting source.rows\)"):
+        read(tmp_path, text, ["Bird"], rows={"kind": "x"})
+
+
 def test_the_larger_weight_of_a_label_given_twice_counts(tmp_path: Path) -> None:
     text = "file,label,w\na,A,0.6\na,A,0.9\na,B,0.3\na,b,0.2\n"
     [record] = read(tmp_path, text, ["A", "B"], weight_column="w", class_names={"b": "B"}).records

@@ -413,6 +413,15 @@ def test_a_checkpoint_is_named_without_its_folder():
     text = methods("soundscapes", "ssast-tiny-scratch", lambda raw: raw["models"]["ssast-tiny-scratch"].update(
         init="/home/me/SSAST-Base-Patch-400.pth"), folds=1).paragraph  # fmt: skip
     assert "Its encoder started from the weights in SSAST-Base-Patch-400.pth." in text
+
+
+def test_a_released_checkpoint_is_named_and_cited():
+    def change(raw):
+        model = raw["models"]["ssast-tiny-scratch"]
+        model |= {"init": {"released": "ssast-tiny-patch-400"}, "net": {**model["net"], "patch": [16, 16]}}
+
+    text = methods("soundscapes", "ssast-tiny-scratch", change, folds=1).paragraph
+    assert "Its encoder started from the released weights ssast-tiny-patch-400 (Gong et al. 2022)." in text
     assert "/home" not in text
     assert "The clips were divided into a training, a validation and a test part, balanced by class." in text
 

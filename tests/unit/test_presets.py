@@ -33,6 +33,26 @@ PUBLISHED = {
 }
 
 
+# Of SSAST's scripts (its table of fine-tuning), and of SUPERB's for KS1: 20,000 steps of 32 of 51,094 clips. Frames,
+# highest rate, epochs, clips of a batch, largest masks, probability of mixup, noise and roll, where the rate falls.
+SSAST = {
+    "ssast-esc50": (
+        512,
+        1e-4,
+        50,
+        48,
+        (24, 96),
+        0,
+        (True, 10),
+        (6, 1, 0.85, 0),
+        {"loss": "ce", "select_by": "accuracy"},
+    ),
+    "ssast-sc2": (128, 2.5e-4, 30, 128, (48, 48), 0.6, (True, 10), (5, 1, 0.85, 1000), WORDS),
+    "ssast-as20k": (1024, 5e-5, 25, 12, (48, 192), 0.5, (False, 0), (10, 5, 0.5, 0), BCE),
+}
+KS1 = {"loss": "ce", "select_by": "accuracy", "clip_norm": 1.0, "sampling": "balanced"}
+
+
 def recipe(preset: str, **given) -> Finetuning:
     return Finetuning.model_validate({"preset": preset, **given})
 
@@ -50,7 +70,7 @@ def configured(n_frames: int = 1024, **train) -> Finetuning:
 
 
 def test_each_name_has_a_recipe():
-    assert set(get_args(Preset)) == set(FINETUNING) == set(PUBLISHED)
+    assert set(get_args(Preset)) == set(FINETUNING) == {*PUBLISHED, *SSAST, "ssast-sc1"}
 
 
 @pytest.mark.parametrize("preset", PUBLISHED)
@@ -78,7 +98,29 @@ def test_a_recipe_is_the_published_one(preset):
     assert recipe(preset) == expected.model_copy(update={"preset": preset})
 
 
-@pytest.mark.parametrize("preset", FINETUNING)
+@pytest.mark.parametrize("preset", SSAST)
+def test_a_recipe_of_ssast_is_the_published_one(preset):
+    n_frames, lr, epochs, batch_size, masks, mixup, (noise, roll), (start, every, gamma, warmup), rest = SSAST[preset]
+    expected = Finetuning(
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer={"name": "adam", "lr": lr, "weight_decay": 5e-7, "betas": (0.95, 0.999)},
+        schedule={"name": "step", "start": start, "every": every, "gamma": gamma, "warmup_steps": warmup},
+        augment={"freq_mask": masks[0], "time_mask": masks[1], "mixup": mixup, "noise": noise, "roll": roll},
+        **rest,
+    )
+    assert configured(n_frames, preset=preset) == recipe(preset) == expected.model_copy(update={"preset": preset})
+
+
+def test_keywords_of_superb_are_learnt_at_one_rate_in_as_many_steps():
+    train = recipe("ssast-sc1")
+    assert train.epochs == train.schedule.start == round(20_000 * 32 / 51_094)  # so the rate never falls
+    assert train.optimizer == LayeredOptimizer(name="adam", lr=1e-4, weight_decay=0, betas=(0.9, 0.999))
+    assert (train.batch_size, train.augment) == (32, Augment())
+    assert {key: getattr(train, key) for key in KS1} == KS1
+
+
+@pytest.mark.parametrize("preset", PUBLISHED)
 def test_a_recipe_needs_nothing_else(preset):
     """At any length: masks are shares of it."""
     train = configured(20, preset=preset)

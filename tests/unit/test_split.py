@@ -275,6 +275,33 @@ def test_faults_of_given_parts_are_all_listed():
         assert told in str(error.value)
 
 
+def test_val_may_be_a_share_of_the_train_part_that_is_given():
+    manifest = given_parts(make_manifest())
+    manifest.loc[manifest["fold"] == "val", "fold"] = "train"
+    folds, balance = split_folds(manifest, GivenParts(scheme="given", val=0.25))
+    parts = {part: set(clip_ids(folds, 1, part)) for part in ("train", "val", "test")}
+    assert parts["test"] == set(manifest.loc[manifest["fold"] == "test", "clip_id"])
+    assert len(parts["val"]) == pytest.approx(0.25 * 36 * 5, abs=5)
+    recordings = {part: {clip[:4] for clip in clips} for part, clips in parts.items()}
+    assert not recordings["train"] & recordings["val"]
+    sizes = balance[balance["class"] == "(all)"].set_index("part")["target_share"]
+    np.testing.assert_allclose(sizes[["train", "val", "test"]], [0.9 * 0.75, 0.9 * 0.25, 0.1], atol=1e-6)
+
+
+def test_a_share_for_val_is_refused_where_the_data_set_has_such_a_part():
+    with pytest.raises(InputError, match=r"split\.val is 0\.1, but the data set itself has a part val, of 20 labelled"):
+        split_folds(given_parts(make_manifest()), GivenParts(scheme="given", val=0.1))
+
+
+def test_a_part_val_that_lacks_is_told_with_its_remedy():
+    manifest = given_parts(make_manifest())
+    manifest.loc[manifest["fold"] == "val", "fold"] = "train"
+    with pytest.raises(
+        InputError, match=r"part val has no labelled clip(.|\n)*`split.val` if the data set has no part"
+    ):
+        split_folds(manifest, GIVEN)
+
+
 # --- groups -----------------------------------------------------------------------------------------------
 
 

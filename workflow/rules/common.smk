@@ -34,6 +34,11 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
+if plan.absent:
+    logger.info(
+        f"Not there yet: {', '.join(plan.absent)}. To get what is not there, the same command with the target `download`."
+    )
+
 asked = partial(needs.asked, plan)
 NEVER = "(?!)"
 # What is predicted changes nothing of trainings and their reports.

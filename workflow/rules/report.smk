@@ -49,7 +49,15 @@ OVERALL_FIGURES = [
 # What pages tell of the settings, and files that are neither code nor results. Where data are is not told.
 TOLD_SETTINGS = plan.config.model_dump(
     mode="json",
-    exclude={"data_root", "roots", "path_map", "allow_cpu", "stage", *OF_PREDICTION},
+    exclude={
+        "data_root",
+        "roots",
+        "mirror",
+        "path_map",
+        "allow_cpu",
+        "stage",
+        *OF_PREDICTION,
+    },
 )
 TOLD_FILES = [sha256(path) for path in (*sorted(TEMPLATES.iterdir()), CITATION)]
 

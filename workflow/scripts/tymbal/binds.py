@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tymbal.config import Config
+from tymbal.config.models import start_file
 from tymbal.errors import InputError
 from tymbal.roots import locate
 from tymbal.seasons import data_beside, is_list
@@ -35,7 +36,7 @@ def bind_paths(config: Config, workdir: Path) -> list[Path]:
     wanted = [CHECKOUT, Path(tempfile.gettempdir()), *config.folders.values()]
     wanted += [locate(path, config.folders) for dataset in config.datasets.values() for path in dataset.data_paths]
     starts = [*(model.init for model in config.models.values()), *(ssl.init for ssl in config.pretraining.values())]
-    wanted += [Path(init) for init in starts if isinstance(init, str) and init != "scratch"]
+    wanted += [Path(path) for init in starts if (path := start_file(init)) is not None]
     if config.recordings is not None and config.model is not None:
         recordings, model = Path(config.recordings), Path(config.model)
         wanted += [recordings.parent if is_list(recordings) else recordings, data_beside(model) or model]

@@ -7,9 +7,10 @@ from typing import Any
 
 from tymbal.config import Config
 from tymbal.config.base import Settings
-from tymbal.config.data import Clips, FolderSource, ListSource, MadeSource, MixtureSource
-from tymbal.config.models import EncoderSettings, Ssl
+from tymbal.config.data import Clips, FolderSource, ListSource, MadeSource, MixtureSource, PublishedSource
+from tymbal.config.models import EncoderSettings, Released, Ssl, start_file
 from tymbal.config.pretrain import WITHOUT_EFFECT
+from tymbal.config.released import local_path
 from tymbal.errors import InputError, some
 from tymbal.files import fingerprint
 from tymbal.finished import SHARED, with_results
@@ -100,8 +101,33 @@ class Plan:
             return [f"resources/{dataset}/tags.csv", f"resources/{dataset}/audio"]
         audio, *others = [locate(path, self.config.folders) for path in settings.data_paths]
         # Where no table lists the files, the folder does; its time tells of new files in it, not in its sub-folders.
-        listed = isinstance(source, FolderSource) or (isinstance(source, ListSource) and source.table is None)
+        listed = (
+            isinstance(source, FolderSource)
+            or (isinstance(source, ListSource) and source.table is None)
+            or (isinstance(source, PublishedSource) and not source.known.tables)
+        )
         return [str(path) for path in ([audio, *sorted(audio.glob("*/"))] if listed else []) + others]
+
+    @property
+    def datasets_read(self) -> list[str]:
+        """Data sets that the runs and their pre-trainings are made from, sorted."""
+        corpora = {dataset for run in self.pretrains for dataset in self.corpus_datasets(run.corpus)}
+        made = {*self.datasets, *corpora}
+        return sorted(made | {source.dataset for name, source in self.mixtures.items() if name in made})
+
+    @property
+    def released(self) -> list[str]:
+        """Released checkpoints that the runs and their pre-trainings start from, sorted."""
+        models = [self.config.models[model].init for _, model in self.pairs]
+        inits = [*models, *(self.config.pretraining[run.ssl].init for run in self.pretrains)]
+        return sorted({init.released for init in inits if isinstance(init, Released)})
+
+    @property
+    def absent(self) -> list[str]:
+        """Of those data sets and checkpoints the ones that are not there, but could be downloaded."""
+        offered = [name for name in self.datasets_read if self.config.datasets[name].download]
+        datasets = [name for name in offered if not all(Path(path).exists() for path in self.source_files(name))]
+        return datasets + [name for name in self.released if not Path(local_path(name)).exists()]
 
     def manifest_settings(self, dataset: str) -> dict[str, Any]:
         """What decides a manifest: everything but the split and what only later steps read."""
@@ -167,7 +193,8 @@ class Plan:
         if isinstance(init, Ssl):
             test = HeldOut(run.dataset, run.fold) if isinstance(run, Run) else self._left_out(run.corpus)
             return [f"{start_before(self.config, init, test).folder}/encoder.safetensors"]
-        return [] if init == "scratch" else [str(init)]
+        path = start_file(init)
+        return [] if path is None else [path]
 
     # --- pre-training -------------------------------------------------------------------------------------
 

@@ -109,8 +109,7 @@ def _parts(groups: Groups, split: Split) -> np.ndarray:
         shares = (split.train, split.val, split.test)
         return _divide(groups, everyone, shares, derive(split.seed, "split", "parts"), "train, val and test")[None]
     if isinstance(split, GivenParts):
-        codes = pd.Index(PARTS).get_indexer(pd.Index(text(groups.clips["fold"]).str.lower()))
-        return _given(groups, codes, "part", PARTS, "train, val or test", "`split.scheme: holdout` or `kfold`")[None]
+        return _given_parts(groups, split)[None]
     if isinstance(split, KFold):
         equal = [1 / split.n_folds] * split.n_folds
         seed = derive(split.seed, "split", "folds")
@@ -138,6 +137,28 @@ def _divide(groups: Groups, which: np.ndarray, shares: Sequence[float], seed: in
             + ("." if groups.kind != "recording" else ", or let `name_patterns` tell recordings apart.")
         )
     return divide(groups.weights[which], shares, seed)
+
+
+def _given_parts(groups: Groups, split: GivenParts) -> np.ndarray:
+    """The part of each group as the data set has it: [G] codes of PARTS; val may be a share of its train."""
+    found = pd.Index(text(groups.clips["fold"]).str.lower())
+    if split.val is None:
+        scheme = "`split.val` if the data set has no part val, `split.scheme: holdout` or `kfold`"
+        return _given(groups, pd.Index(PARTS).get_indexer(found), "part", PARTS, "train, val or test", scheme)
+    if n_val := int((found == "val").sum()):
+        raise InputError(
+            f"split.val is {split.val:g}, but the data set itself has a part val, of {n_val} labelled clips. Leave "
+            "split.val out."
+        )
+    known = ("train", "test")
+    codes = pd.Index(known).get_indexer(found)
+    parts = np.array([PARTS.index(part) for part in known])[
+        _given(groups, codes, "part", known, "train or test", "`split.scheme: holdout` or `kfold`")
+    ]
+    rest = np.flatnonzero(parts == TRAIN)
+    seed = derive(split.seed, "split", "val", 1)
+    parts[rest] = _divide(groups, rest, (1 - split.val, split.val), seed, "train and val")
+    return parts
 
 
 def _given(
@@ -198,12 +219,16 @@ def _table(clip_ids: pd.Series, groups: Groups, parts: np.ndarray, subsets: np.n
 
 
 def _shares(groups: Groups, parts: np.ndarray, split: Split) -> tuple[float, ...]:
-    """The wanted shares of PARTS in all labelled clips; of given parts those they have."""
+    """The wanted shares of PARTS in all labelled clips; of parts that are given those they have."""
     if isinstance(split, Holdout):
         return split.train, split.val, split.test
     if isinstance(split, GivenParts):
         clips = groups.weights[:, -1]
-        return tuple(float(clips[parts[0] == code].sum() / clips.sum()) for code in range(len(PARTS)))
+        shares = [float(clips[parts[0] == code].sum() / clips.sum()) for code in range(len(PARTS))]
+        if split.val is None:
+            return tuple(shares)
+        rest = shares[0] + shares[1]
+        return rest * (1 - split.val), rest * split.val, shares[2]
     rest = 1 - 1 / split.n_folds
     return rest * (1 - split.val), rest * split.val, 1 / split.n_folds
 

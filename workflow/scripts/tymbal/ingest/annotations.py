@@ -105,7 +105,7 @@ def read_annotations(
     names = list_files(folder, {".txt"})
     if not names:
         raise InputError(f"{folder} holds no annotations (.txt). Correct `source.annotations`, `data_root` or `roots`.")
-    sheets, encodings = _read_sheets(folder, names, parse, vocabulary.expected(source.class_names, files))
+    sheets, encodings = read_sheets(folder, names, parse, vocabulary.expected(source.class_names, files))
     counts = Counter(stretch.label for sheet in sheets.values() for stretch in sheet.stretches)
     place = f"annotations in {source.annotations}"
     translation = translate_labels(counts, source.class_names, vocabulary, place, unknown=source.unknown_labels)
@@ -131,10 +131,20 @@ def read_annotations(
     return Reading(records, facts | translation.facts, warnings + translation.warnings)
 
 
-def _read_sheets(
+def read_sheets(
     folder: Path, names: Sequence[str], parse: Callable[[str], Sheet], expected: Collection[str]
 ) -> tuple[dict[str, Sheet], Counter[str]]:
-    """Content of each file, and how many were in which encoding."""
+    """Content of each text file, and how many were in which encoding.
+
+    Args:
+        folder: of the files.
+        names: of the files, relative to it.
+        parse: gives what the text of one file holds; raises InputError if it is not of the format at all.
+        expected: names by which the encoding is told (see `read_text`).
+
+    Raises:
+        InputError: files that are not of the format, or hold annotations that are not as expected.
+    """
     sheets = {}
     encodings: Counter[str] = Counter()
     unreadable = []

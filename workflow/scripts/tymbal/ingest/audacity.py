@@ -15,10 +15,11 @@ def read(source: AudacitySource, vocabulary: Vocabulary, roots: Mapping[str, Pat
 
     Lines that begin with a backslash hold the frequency range of the label above and are not needed.
     """
-    return read_annotations(source, vocabulary, roots, files, _parse)
+    return read_annotations(source, vocabulary, roots, files, parse)
 
 
-def _parse(text: str) -> Sheet:
+def parse(text: str) -> Sheet:
+    """What a label track holds: lines of start, end and label with tabs between."""
     sheet = Sheet()
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
         if not line.strip() or line.startswith("\\"):

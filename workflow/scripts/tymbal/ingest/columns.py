@@ -28,6 +28,7 @@ class Columns:
         self.site = None if source.site_column is None else clean(source.site_column)
         self.fold = None if source.fold_column is None else clean(source.fold_column)
         self.further = {name: clean(name) for name in source.columns}
+        self.rows = tuple(map(clean, source.rows))
 
     @property
     def required(self) -> dict[str, str]:
@@ -37,6 +38,7 @@ class Columns:
             required[self.site] = "setting source.site_column; null if the table has no sites"
         if self.fold is not None:
             required[self.fold] = "setting source.fold_column; null if the table has no folds"
+        required |= dict.fromkeys(self.rows, "setting source.rows")
         return required | dict.fromkeys(self.further.values(), "setting source.columns")
 
     def read(self, row: Row, problems: list[str]) -> Described:

@@ -25,13 +25,8 @@ def read(source: FolderSource, vocabulary: Vocabulary, roots: Mapping[str, Path]
     Raises:
         InputError: a file outside every class folder, or in a folder that stands for no class.
     """
-    loose = [file for file in files if "/" not in file]
-    if loose:
-        raise InputError.listing(
-            f"{source.audio}: files in no class folder", loose, "move each file into the folder of its class"
-        )
+    names = class_folders(source.audio, files)
     folders = Counter(file.split("/")[0] for file in files)
-    names = {folder: [clean(name) for name in folder.split(",")] for folder in folders}
     counts: Counter[str] = Counter()
     for folder, n in folders.items():
         counts.update(dict.fromkeys(names[folder], n))
@@ -44,3 +39,22 @@ def read(source: FolderSource, vocabulary: Vocabulary, roots: Mapping[str, Path]
     if emptied := sum(n for folder, n in folders.items() if labels[folder] is None):
         facts["files in dropped folders only, unlabelled"] = emptied
     return Reading(records, facts, translation.warnings)
+
+
+def class_folders(place: str, files: Sequence[str]) -> dict[str, list[str]]:
+    """The top folders that files lie in, and the names that each of them holds.
+
+    Args:
+        place: the folder of these, for messages.
+        files: relative to it.
+
+    Raises:
+        InputError: files outside every folder.
+    """
+    loose = [file for file in files if "/" not in file]
+    if loose:
+        raise InputError.listing(
+            f"{place}: files in no class folder", loose, "move each file into the folder of its class"
+        )
+    folders = dict.fromkeys(file.split("/")[0] for file in files)
+    return {folder: [clean(name) for name in folder.split(",")] for folder in folders}

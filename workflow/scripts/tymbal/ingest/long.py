@@ -55,9 +55,8 @@ def read(source: LongSource, vocabulary: Vocabulary, roots: Mapping[str, Path], 
     columns = Columns(source)
     settings = ("label_column", "weight_column", "start_column", "end_column")
     own = {name: f"setting source.{s}" for s in settings if (name := getattr(source, s)) is not None}
-    table = read_table(
-        locate(source.table, roots), columns.required | own, vocabulary.expected(source.class_names, files)
-    )
+    expected = vocabulary.expected(source.class_names, files)
+    table = read_table(locate(source.table, roots), columns.required | own, expected, source.rows)
     gathered = _gather(source, table, columns)
 
     counts = Counter(label.name for file in gathered for label in file.labels if label is not None)

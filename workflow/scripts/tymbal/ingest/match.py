@@ -8,7 +8,7 @@ from typing import Any
 
 from tymbal.config.data import Clips, LabSource, MadeSource, MixtureSource, TagSource
 from tymbal.errors import InputError, some
-from tymbal.ingest import audacity, esc, file_list, folders, json_manifest, long, multihot, raven, tags
+from tymbal.ingest import audacity, esc, file_list, folders, json_manifest, long, multihot, published, raven, tags
 from tymbal.ingest.lookup import ELSEWHERE, FEATURE_SUFFIXES, FOLDERS, NAME, PATH_MAP, SUFFIXES, AudioFiles, list_files
 from tymbal.ingest.paths import PathMap
 from tymbal.ingest.problems import MISSING, BadFile, Problem
@@ -29,6 +29,7 @@ READERS: dict[str, Reader] = {
     "list": file_list.read,
     "raven": raven.read,
     "audacity": audacity.read,
+    "published": published.read,
 }
 
 
@@ -101,8 +102,8 @@ def match(
     if not reading.records:
         raise InputError(f"data set {name}: its source tells of no file. Correct the settings of `source`.")
     audio = AudioFiles(files, PathMap(path_map, source.audio))
-    # The records of a folder are its files themselves.
-    itself = source.format == "folders" or (source.format == "list" and source.table is None)
+    # The records of a folder are its files themselves, and readers of layouts give whole paths.
+    itself = source.format in ("folders", "published") or (source.format == "list" and source.table is None)
 
     found: dict[str, Record] = {}
     rules: Counter[str] = Counter()

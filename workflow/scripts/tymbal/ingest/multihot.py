@@ -32,7 +32,8 @@ def read(source: MultihotSource, vocabulary: Vocabulary, roots: Mapping[str, Pat
         InputError: the table, its columns or its cells are not as expected.
     """
     columns = Columns(source)
-    table = read_table(locate(source.table, roots), columns.required, vocabulary.expected(source.class_names, files))
+    expected = vocabulary.expected(source.class_names, files)
+    table = read_table(locate(source.table, roots), columns.required, expected, source.rows)
     others = [column for column in table.columns if column not in columns.required]
     translation = translate_columns(others, source.class_names, vocabulary, table.name, "column")
     scored = [column for column in others if translation.meaning[column] is not None]

@@ -89,17 +89,26 @@ class Table:
         encoding: in which it was read.
         delimiter: between cells.
         columns: names in the header.
+        wanted: column -> cell that a row must have to be read.
     """
 
     name: str
     encoding: str
     delimiter: str
     columns: tuple[str, ...]
+    wanted: Mapping[str, str]
     _text: str = field(repr=False)
 
     @property
     def rows(self) -> Iterator[Row]:
-        """The rows with any content, parsed anew each time: as objects, all rows of a large table fill the memory."""
+        """The rows that are wanted, parsed anew each time: as objects, all rows of a large table fill the memory."""
+        for row in self._all_rows:
+            if all(row.cells[column] == cell for column, cell in self.wanted.items()):
+                yield row
+
+    @property
+    def _all_rows(self) -> Iterator[Row]:
+        """The rows with any content."""
         lines = _parse(self.name, self._text, self.delimiter)
         next(lines)  # the header
         for i, raw in lines:
@@ -112,6 +121,9 @@ class Table:
         facts: dict[str, int | str] = {f"encoding of {self.name}": self.encoding}
         if self.delimiter != ",":
             facts[f"delimiter of {self.name}"] = DELIMITERS[self.delimiter]
+        if self.wanted:
+            left_out = sum(1 for _ in self._all_rows) - sum(1 for _ in self.rows)
+            facts[f"rows of {self.name} left out by `source.rows`"] = left_out
         return facts
 
     def number(self, cell: str) -> float:
@@ -134,17 +146,20 @@ def fold_of(cell: str) -> str | None:
     return cell.lower() if cell.lower() in PARTS else None
 
 
-def read_table(path: Path, required: Mapping[str, str], names: Collection[str] = ()) -> Table:
+def read_table(
+    path: Path, required: Mapping[str, str], names: Collection[str] = (), rows: Mapping[str, str] | None = None
+) -> Table:
     """Read a table whose cells are separated by commas, semicolons or tabs. Blank rows are left out.
 
     Args:
         path: the table.
         required: column -> the setting that names it, for the message if there is no such column.
         names: names that should occur in it, by which its encoding is told (see `read_text`).
+        rows: column, one of `required` -> cell: only rows that have all of these are read. None: all are.
 
     Raises:
         InputError: the file cannot be read or decoded, a required column is missing, a column is named twice,
-            there is no row, or rows differ from the header in length.
+            there is no row or none that is wanted, or rows differ from the header in length.
     """
     (text, delimiter, columns), encoding = read_text(path, lambda text: _open(path, text, required), names)
     problems = []
@@ -163,7 +178,15 @@ def read_table(path: Path, required: Mapping[str, str], names: Collection[str] =
         raise InputError.listing(str(path), problems, remedy)
     if empty:
         raise InputError(f"{path} has a header but no row; expected one row a clip.")
-    return Table(path.name, encoding, delimiter, columns, text)
+    wanted = {clean(column): clean(cell) for column, cell in (rows or {}).items()}
+    table = Table(path.name, encoding, delimiter, columns, wanted, text)
+    if next(table.rows, None) is None:
+        asked = " and ".join(f"{cell!r} in column {column}" for column, cell in wanted.items())
+        raise InputError(
+            f"{path} has no row with {asked}, which `source.rows` asks for. Correct the setting: cells are compared "
+            "letter by letter."
+        )
+    return table
 
 
 def _open(path: Path, text: str, required: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:

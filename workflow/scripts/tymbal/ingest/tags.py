@@ -53,7 +53,8 @@ def read(source: TagSource, vocabulary: Vocabulary, roots: Mapping[str, Path], f
         InputError: the table, its columns or its cells are not as expected.
     """
     columns = Columns(source)
-    table = read_table(locate(source.table, roots), columns.required, vocabulary.expected(source.class_names, files))
+    expected = vocabulary.expected(source.class_names, files)
+    table = read_table(locate(source.table, roots), columns.required, expected, source.rows)
     tags = _tags(source, table)
     translation = translate_columns({t.name for t in tags}, source.class_names, vocabulary, table.name, "tag column")
 

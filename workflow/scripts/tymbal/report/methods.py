@@ -26,7 +26,6 @@ from tymbal.config.models import Frontend
 from tymbal.evaluate.tables import rows_of
 from tymbal.evaluate.targets import MEANING
 from tymbal.evaluate.weighted import N_BINS
-from tymbal.fbank import ENERGY_FLOOR, PREEMPHASIS, FeatureState, n_frames
 from tymbal.folds import ALL
 from tymbal.questions import least
 from tymbal.report.citations import OURSELVES, Citations
@@ -34,6 +33,7 @@ from tymbal.report.methods_model import network, training
 from tymbal.report.methods_start import start
 from tymbal.report.numbers import duration, span
 from tymbal.report.words import count, listed, number, share
+from tymbal.spectrogram import ENERGY_FLOOR, PREEMPHASIS, FeatureState, n_frames
 
 TABLES = ("runs", "planned", "metrics", "intervals", "balance", "audit", "ingest")
 

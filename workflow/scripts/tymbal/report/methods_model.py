@@ -16,10 +16,10 @@ from tymbal.config.models import (
     Sslam,
     StepSchedule,
 )
-from tymbal.fbank import FRAME_SHIFT_MS
 from tymbal.report.citations import Citations
 from tymbal.report.numbers import span
 from tymbal.report.words import count, listed, number
+from tymbal.spectrogram import FRAME_SHIFT_MS
 
 LOSSES = {"bce": "binary cross-entropy", "ce": "cross-entropy"}
 SELECTED = {
@@ -42,9 +42,11 @@ def network(settings: Model, clip_frames: int | None, runs: pd.DataFrame, citati
     """
     yield f"The classifier, {_architecture(settings.net, citations)}, had {runs['parameters'].iloc[0]:,.0f} parameters."
     n_frames = settings.net.n_frames
-    padded = {"mean": "padded with this mean", "original": "padded with zeros before they were scaled"}[
-        settings.padding
-    ]
+    padded = {
+        "mean": "padded with this mean",
+        "original": "padded with zeros before they were scaled",
+        "ignored": "heard as they were, without padding",
+    }[settings.padding]
     cut = "cut at their end" if settings.long_clips == "cut" else "cut at their end by at most a tenth"
     if clip_frames is None:
         fitted = f"shorter clips were {padded}, longer ones {cut}"

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pandas as pd
 
 from tymbal.config import Config
-from tymbal.config.models import Model, Ssl
+from tymbal.config.models import Model, Released, Ssl
 from tymbal.config.pretrain import LatentPretext, PatchPretext
+from tymbal.config.released import RELEASED
 from tymbal.report.citations import Citations
 from tymbal.report.methods_model import clipped, optimiser, schedule
 from tymbal.report.numbers import span
@@ -41,7 +42,7 @@ def start(
         yield from _pretrained(config, settings.init, tests, pretraining, corpora, citations)
     else:
         what = "encoder and head" if settings.keep_head else "encoder"
-        yield f"Its {what} started from the weights in {settings.init.split('/')[-1]}."
+        yield f"Its {what} started from {_weights(settings.init, citations)}."
     heard = runs["test_clips"]
     if (heard == "transductive").any():
         yield "Test clips, without their labels, were among those that the starting weights were made from."
@@ -49,6 +50,13 @@ def start(
         yield "It is not known whether the starting weights were made from test clips, too."
     else:
         yield "No test clip was among those that the starting weights were made from."
+
+
+def _weights(init: Released | str, citations: Citations) -> str:
+    """The file that a training started from, in words."""
+    if isinstance(init, str):
+        return f"the weights in {init.split('/')[-1]}"
+    return f"the released weights {init.released} ({citations.cite(RELEASED[init.released].work)})"
 
 
 def _pretrained(
@@ -67,7 +75,7 @@ def _pretrained(
     elif settings.init == "scratch":
         origin = "began with random weights"
     else:
-        origin = f"began with the weights in {settings.init.split('/')[-1]}"
+        origin = f"began with {_weights(settings.init, citations)}"
     planned = {start_before(config, init, test) for test in tests}
     keys = zip(pretraining["corpus"], pretraining["ssl"], pretraining["seed"], strict=True)
     mine = pretraining[[PretrainRun(*key) in planned for key in keys]]
