@@ -8,7 +8,7 @@ BIN := $(abspath $(VENV))/bin
 export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster venv lint bench figures pictures clean lock
+.PHONY: help demo test test-cluster venv lint bench figures pictures tutorial tutorial-pictures docs clean lock
 
 help:  ## list these targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 22
@@ -38,8 +38,8 @@ $(VENV)/complete: envs/all.txt
 	@touch $@
 
 lint: venv  ## formats, lints and types of everything
-	ruff check workflow tests docs/pictures
-	ruff format --check workflow tests docs/pictures
+	ruff check workflow tests docs
+	ruff format --check workflow tests docs
 	snakefmt --check Snakefile workflow/rules
 	snakemake --lint
 	mypy
@@ -54,13 +54,25 @@ figures: venv  ## redraw figures and pages from results/summary (CONFIG=file for
 	  write_report write_model_report
 
 SEASON := results/predictions/synthetic-season/soundscapes-ssast-tiny-fold1-seed0
-pictures: venv  ## redraw the pictures of docs/predict.md: what the model of `make demo` hears in synthesised recordings
+pictures: venv  ## redraw the pictures of docs/: what the model of `make demo` hears in synthesised recordings, and drawings
+	PYTHONPATH=workflow/scripts python docs/pictures/drawings.py
 	PYTHONPATH=workflow/scripts python docs/pictures/season.py record resources/synthetic-season
 	snakemake --profile local predict --config recordings=resources/synthetic-season model=results/soundscapes/ssast-tiny/fold1/seed0
 	PYTHONPATH=workflow/scripts python docs/pictures/season.py draw $(SEASON)
 
+tutorial: venv  ## recordings and labels to follow docs/tutorial.md with, in resources/mine/
+	PYTHONPATH=workflow/scripts python docs/pictures/tutorial.py record resources/mine
+
+tutorial-pictures: venv  ## redraw the pictures of docs/tutorial.md, when its commands have been given
+	PYTHONPATH=workflow/scripts python docs/pictures/tutorial.py draw results
+
+docs: venv  ## the documentation as a site, in site/; fills in the tables of its reference
+	python docs/reference/tables.py
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict -f docs/mkdocs/mkdocs.yml
+	@echo "Documentation: file://$(CURDIR)/site/index.html"
+
 clean:  ## remove logs, caches, the demo and the report; other data sets' features, models and predictions stay
-	rm -rf logs benchmarks .snakemake/log .snakemake/scripts .pytest_cache .mypy_cache .ruff_cache
+	rm -rf site logs benchmarks .snakemake/log .snakemake/scripts .pytest_cache .mypy_cache .ruff_cache
 	rm -rf resources/soundscapes results/soundscapes results/summary results/figures results/report results/validate results/bench
 	rm -rf resources/synthetic-season results/predictions/synthetic-season
 	find workflow tests -name __pycache__ -prune -exec rm -rf {} +

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from recordings import by_recording, sound
 from scipy.signal import butter, sosfilt
 
 from tymbal import synth
@@ -26,17 +27,14 @@ PICTURES = {"strip": "strip", "hours": "hours", "sites": "sites", "shares": "sha
 
 def record(folder: Path) -> None:
     """Write the recordings, a minute each, named by site, date and time."""
-    by_recording: dict[str, list[synth.Clip]] = {}
-    for clip in synth.plan(SETTINGS):
-        by_recording.setdefault(clip.recording, []).append(clip)
     dull = butter(4, WET_HZ, output="sos", fs=SETTINGS.sample_rate)
     with atomic(folder) as partial:
         partial.mkdir()
-        for clips in track(list(by_recording.values()), "synthesise", "recordings"):
-            sound = np.concatenate([synth.waveform(clip, SETTINGS) for clip in clips])
+        for clips in track(list(by_recording(SETTINGS).values()), "synthesise", "recordings"):
+            heard = sound(clips, SETTINGS)
             if clips[0].site == WET_SITE:
-                sound = sosfilt(dull, sound)
-            soundfile.write(partial / f"{_name(clips)}.flac", sound, SETTINGS.sample_rate, subtype="PCM_16")
+                heard = sosfilt(dull, heard)
+            soundfile.write(partial / f"{_name(clips)}.flac", heard, SETTINGS.sample_rate, subtype="PCM_16")
 
 
 def draw(season: Path, out: Path) -> None:
