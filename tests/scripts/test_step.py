@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 import yaml
@@ -137,3 +138,28 @@ def test_threads_are_limited_before_libraries_are_imported(run):
 def test_wildcards_name_the_run(run):
     _, _, log = run("from tymbal.smk import run_of\nprint(run_of(snakemake.wildcards))")
     assert "Run(dataset='a', model='b', fold=2, seed=0)" in log
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"),
+    [
+        ("OSError(28, 'No space left on device', 'x.npy')", "x.npy cannot be written: the disk is full. Make room"),
+        (
+            "RuntimeError('I/O error: No space left on device (os error 28)')",
+            "a file cannot be written: the disk is full",
+        ),
+        ("PermissionError(13, 'Permission denied', 'x.npy')", "x.npy: Permission denied. Make it accessible"),
+    ],
+)
+def test_a_disk_that_is_full_or_closed_is_told_in_a_sentence(run, raised, told):
+    status, _, log = run(f"raise {raised}")
+    assert status == 1
+    assert told in log
+    assert "Traceback" not in log
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_errors_of_a_disk_that_is_really_full_are_known(run):
+    status, _, log = run("with open('/dev/full', 'w') as file:\n    file.write('x' * 100000)")
+    assert status == 1
+    assert "the disk is full" in log

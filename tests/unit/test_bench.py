@@ -95,7 +95,7 @@ def test_the_released_way_of_pre_training_masks_as_many_patches_and_gives_the_sa
 def test_without_a_gpu_its_benchmarks_say_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     names = [name for name in REGISTRY if name.startswith("gpu_")]
-    assert len(names) == 3
+    assert len(names) == 4
     for name in names:
         with pytest.raises(NotHere, match="no GPU here"):
             REGISTRY[name]()

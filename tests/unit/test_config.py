@@ -52,7 +52,7 @@ TRAIN = "models/ssast-tiny/train"
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (f"{TRAIN}/mixupp", 0.5, "models.ssast-tiny.train.mixupp: unknown key"),
+        (f"{TRAIN}/mixupp", 0.5, "models.ssast-tiny.train.mixupp: unknown key; is 'mixup' meant?"),
         (f"{TRAIN}/augment/specaug", 1, "augment.specaug: unknown key"),
         ("colour", "blue", "colour: unknown key"),
         (f"{DATASET}/source/table", "t.csv", "datasets.soundscapes.source.table: unknown key"),

@@ -266,7 +266,7 @@ def _write_shard(work: Path, number: int, clips: Sequence[tuple[str, np.ndarray]
         shape = (int(starts[-1]), clips[0][1].shape[1])
         np.lib.format.write_array_header_1_0(file, {"descr": "<f2", "fortran_order": False, "shape": shape})
         for _, frames in clips:
-            np.asarray(frames, dtype="<f2").tofile(file)
+            file.write(np.ascontiguousarray(frames, dtype="<f2").data)
     ids = [clip_id for clip_id, _ in clips]
     index = pd.DataFrame({"clip_id": ids, "shard": f"{name}.npy", "start": starts[:-1], "n_frames": lengths})
     write_csv(index, work / f"{name}.csv")

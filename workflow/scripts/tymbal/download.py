@@ -3,7 +3,6 @@
 The standard library alone, as it runs where the workflow is started from, outside of containers.
 """
 
-import errno
 import hashlib
 import http.client
 import logging
@@ -28,7 +27,7 @@ from tymbal.config.data import Archive
 from tymbal.config.released import RELEASED, local_path
 from tymbal.config.remote import Remote
 from tymbal.errors import InputError
-from tymbal.files import read_json, write_json
+from tymbal.files import FULL, read_json, write_json
 from tymbal.progress import Progress
 from tymbal.roots import locate
 
@@ -40,7 +39,6 @@ TIMEOUT_S = 60.0  # without a byte
 CHUNK = 1 << 20
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 PART = re.compile(r"(.+)\.z\d\d")  # of a zip that was split
-FULL = (errno.ENOSPC, errno.EDQUOT)
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
 
 

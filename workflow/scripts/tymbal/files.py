@@ -1,5 +1,6 @@
 """Files on disk: atomic writing, fingerprints."""
 
+import errno
 import hashlib
 import json
 import os
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from tymbal.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # an error of the disk: there is no room
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Between Snakemake and the library: what every script does before and after its one library call."""
 
+import errno
 import logging
 import os
 import signal
@@ -15,6 +16,7 @@ import tymbal
 from tymbal import launch, progress
 from tymbal.config import load
 from tymbal.errors import InputError, OutOfTime
+from tymbal.files import FULL
 from tymbal.runs import PretrainRun, Run
 from tymbal.seasons import Season
 
@@ -62,6 +64,8 @@ def step(snakemake: Any, script: str | None = None) -> Iterator[None]:
     except OutOfTime as error:
         _fail(logging.WARNING, str(error))
     except Exception as error:
+        if why := disk_trouble(error):
+            _fail(logging.ERROR, why)
         if launch.is_worker():
             time.sleep(LOST)  # one that is ended from outside breaks the others' connections, which is no news
         _fail(logging.ERROR, "the step failed; if the message does not help, please report it with this log", error)
@@ -73,6 +77,17 @@ def step(snakemake: Any, script: str | None = None) -> Iterator[None]:
         # have failed, and Snakemake would remove what it has made.
         sys.stdout.flush()
         os._exit(0)
+
+
+def disk_trouble(error: Exception) -> str:
+    """What a user can do about an error of the disk; empty if it is none. Some libraries pass on only its text."""
+    file = getattr(error, "filename", None) or "a file"
+    number = getattr(error, "errno", None)
+    if number in FULL or "No space left on device" in str(error):
+        return f"{file} cannot be written: the disk is full. Make room; the same command then goes on."
+    if number in (errno.EROFS, errno.EACCES):
+        return f"{file}: {os.strerror(number)}. Make it accessible to you, or work in a copy that is yours."
+    return ""
 
 
 def run_of(wildcards: Any) -> Run:

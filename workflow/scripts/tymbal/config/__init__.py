@@ -6,6 +6,7 @@ The string under a key tells what it does: `make docs` puts it into `config/READ
 """
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -173,12 +174,22 @@ def _follows(loc: tuple[int | str, ...], wrong: set[tuple[int | str, ...]]) -> b
     return loc[-1] == "pretext" and (*loc[:-1], "net") in wrong
 
 
+def _meant(key: str) -> str:
+    """The key that this one may be a slip of, in words; empty if none is like it."""
+    kinds = [Settings]
+    for kind in kinds:  # grows
+        kinds += kind.__subclasses__()
+    names = sorted({name for kind in kinds for name in kind.model_fields})
+    like = get_close_matches(key, names, n=1, cutoff=0.8)
+    return f"; is {like[0]!r} meant?" if like and key not in names else ""
+
+
 def _problem(details: Any) -> str:
     # After a key of which there are kinds, pydantic puts the chosen kind into the path; users did not write it.
     path = ["", *details["loc"]]
     key = ".".join(str(part) for before, part in pairwise(path) if before not in _CHOOSING) or "(top level)"
     if details["type"] == "extra_forbidden":
-        return f"{key}: unknown key"
+        return f"{key}: unknown key{_meant(str(details['loc'][-1]))}"
     if details["type"] == "missing":
         return f"{key}: missing"
     if details["type"] == "value_error" and isinstance(details["input"], Mapping):
