@@ -1,5 +1,6 @@
 """A clean checkout for tests that type what a user types."""
 
+import compileall
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 @pytest.fixture(scope="session")
 def clean_checkout(tmp_path_factory) -> Path:
-    """The project's files as a fresh clone has them, without results or caches."""
+    """The project's files as a fresh clone has them, without results or caches but Python's own."""
     folder = tmp_path_factory.mktemp("checkout") / "tymbal"
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
@@ -29,6 +30,8 @@ def clean_checkout(tmp_path_factory) -> Path:
         if source.is_symlink() or source.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target, follow_symlinks=False)
+    # Once, not in each of the processes to come, which may be told to keep no bytecode.
+    compileall.compile_dir(folder / "workflow" / "scripts", quiet=1)
     return folder
 
 

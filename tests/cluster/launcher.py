@@ -15,6 +15,7 @@ from slurm import ACCOUNT, Slurm
 from helpers import Checkout
 
 PROFILE = Path("profiles/slurm/config.yaml")
+SNAKEMAKE = Path(__file__).with_name("impatient.py")
 
 
 class Site:
@@ -32,8 +33,7 @@ class Site:
         """Fill in the site block of the profile, and put the container image in its place."""
         (self.folder / "containers" / image.name).symlink_to(image)
         self.edit(lambda profile: profile["default-resources"].update(slurm_account=ACCOUNT))
-        # Quick looks at jobs that take seconds.
-        self.edit(lambda profile: profile.update({"slurm-init-seconds-before-status-checks": 2}))
+        self.edit(lambda profile: profile.update({"slurm-init-seconds-before-status-checks": 1}))
         # For root, whose capabilities are not always complete in a virtual machine.
         self.edit(lambda profile: profile.update({"apptainer-args": f"{profile['apptainer-args']} --no-privs"}))
 
@@ -75,7 +75,7 @@ class Launcher:
         self.terminal = site.folder / f"terminal-{time.time_ns()}.txt"
         with self.terminal.open("wb") as file:
             self._process = subprocess.Popen(
-                ["snakemake", *arguments],
+                [sys.executable, "-P", SNAKEMAKE, *arguments],
                 cwd=site.folder,
                 env=environment,
                 stdin=subprocess.DEVNULL,

@@ -68,6 +68,8 @@ GresTypes=gpu
 ReturnToService=1
 # Seconds between SIGTERM and SIGKILL.
 KillWait=5
+# Seconds between looks at the queue, where what is started again would else wait up to a minute.
+SchedulerParameters=sched_interval=1,bf_interval=1
 # Without accounting the executor plugin loses finished jobs; enforced, a wrong account is refused.
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=localhost

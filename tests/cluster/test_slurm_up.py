@@ -70,9 +70,9 @@ def test_down_leaves_no_process_and_touches_no_other_cluster(slurm, cluster_fold
 
 
 def test_a_start_that_fails_leaves_no_process_and_tells_why(cluster_folder, monkeypatch):
-    monkeypatch.setattr(module, "GRES_CONF", module.GRES_CONF.replace("/dev/null", "/dev/absent"))
+    monkeypatch.setattr(module, "NODES", (NODES[0], "absent"))
     mine = Slurm(cluster_folder)
-    with pytest.raises(SlurmError, match=r"(?s)slurmd stopped with 1.*/dev/absent"):
+    with pytest.raises(SlurmError, match=r"(?s)slurmd stopped with 1.*log/absent\.log"):
         mine.up()
     assert mine.processes() == {}
     logs = {path.stem for path in (cluster_folder / "log").iterdir()}

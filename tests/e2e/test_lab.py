@@ -10,6 +10,8 @@ import lab as labs
 from helpers import Checkout
 
 NOT_OF_FILES = ("ambiguous", "no class", "wrong sign")
+# Of the data sets' models the page of one: features of another tool, without sound.
+PAGES = ("results/report/index.html", "results/report/specs--lab-test.html")
 VALIDATE = ("validate", "--profile", "local", "--cores", "2", "--configfile", "config/lab.yaml")
 
 
@@ -57,7 +59,7 @@ def test_with_settings_corrected_the_chain_runs_to_the_report(checkout, lab):
     configure(checkout, lab, labs.corrected(labs.settings(lab)))
     checkout.run("snakemake", *VALIDATE)
     assert {found["level"] for found in findings(checkout)} <= {"warning"}
-    checkout.run("snakemake", *VALIDATE[1:])
+    checkout.run("snakemake", *VALIDATE[1:], "--", *PAGES)
     results = checkout.folder / "results"
     page = (results / "report/index.html").read_text(encoding="utf-8")
     bad = [fault for fault in lab.faults if fault.level == "error" and fault.kind not in NOT_OF_FILES]
@@ -77,5 +79,5 @@ def test_data_that_moved_re_run_nothing(checkout, lab, tmp_path):
     (tmp_path / "mounted").symlink_to(lab.folder)
     moved = labs.corrected(labs.settings(lab)) | {"data_root": str(tmp_path / "mounted")}
     (checkout.folder / "config" / "lab.yaml").write_text(yaml.safe_dump(moved, allow_unicode=True), encoding="utf-8")
-    plan = checkout.plan(*VALIDATE[1:])
-    assert set(plan) <= {"record_config", "all"}
+    plan = checkout.plan(*PAGES, *VALIDATE[1:])
+    assert set(plan) <= {"record_config"}

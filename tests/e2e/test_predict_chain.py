@@ -32,9 +32,9 @@ BAD = {
 
 
 @pytest.fixture(scope="module")
-def finished(clean_checkout, tmp_path_factory) -> Checkout:
+def finished(with_features, tmp_path_factory) -> Checkout:
     """A checkout with a model, and a season that was predicted by it after a kill; tests only add to it."""
-    checkout = Checkout.copied(clean_checkout, tmp_path_factory.mktemp("predict") / "tymbal")
+    checkout = Checkout.copied(with_features, tmp_path_factory.mktemp("predict") / "tymbal")
     checkout.run("snakemake", f"{RUN}/calibration.json", *TINY, "--no-hooks")
     write_season(checkout.folder)
     done = kill_after_two_parts(checkout)

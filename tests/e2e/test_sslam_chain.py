@@ -36,9 +36,9 @@ def settings() -> dict:
 
 
 @pytest.fixture(scope="module")
-def finished(clean_checkout, tmp_path_factory) -> Checkout:
+def finished(with_features, tmp_path_factory) -> Checkout:
     """A checkout in which all of it has run, but for the report: a page of both methods is a unit test's."""
-    checkout = Checkout.copied(clean_checkout, tmp_path_factory.mktemp("sslam") / "tymbal")
+    checkout = Checkout.copied(with_features, tmp_path_factory.mktemp("sslam") / "tymbal")
     (checkout.folder / CONFIG).write_text(yaml.safe_dump(settings()))
     checkout.run("snakemake", *TINY, "--", *RESULTS)
     return checkout
