@@ -158,6 +158,12 @@ def test_a_disk_that_is_full_or_closed_is_told_in_a_sentence(run, raised, told):
     assert "Traceback" not in log
 
 
+def test_a_connection_that_is_refused_is_no_trouble_of_a_disk(run):
+    _, _, log = run("raise PermissionError(13, 'Permission denied')")
+    assert "Traceback" in log
+    assert "Make it accessible" not in log
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_errors_of_a_disk_that_is_really_full_are_known(run):
     status, _, log = run("with open('/dev/full', 'w') as file:\n    file.write('x' * 100000)")

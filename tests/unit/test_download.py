@@ -149,6 +149,14 @@ def test_an_empty_folder_is_filled(host, tmp_path):
     assert contents(tmp_path) == {"set/a": b"1"}
 
 
+def test_a_folder_may_be_a_link(host, tmp_path):
+    (tmp_path / "disk" / "birds").mkdir(parents=True)
+    (tmp_path / "set").symlink_to("disk/birds")
+    get_folder([host.offer("set.zip", zipped(a=b"1"), strip=1)], tmp_path / "set")
+    assert (tmp_path / "set").is_symlink()
+    assert contents(tmp_path / "disk") == {"birds/a": b"1"}
+
+
 def test_a_moved_file_is_followed(host, tmp_path):
     host.offer("set.zip", zipped(a=b"1"))
     assert get_folder([Archive(url=f"{host.address}/moved.zip", into="set")], tmp_path / "set")
@@ -240,6 +248,12 @@ def linked(name: str) -> tarfile.TarInfo:
     return info
 
 
+def changed(content: bytes) -> bytes:
+    """With another byte in its middle."""
+    i = len(content) // 2
+    return content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -249,6 +263,7 @@ def linked(name: str) -> tarfile.TarInfo:
         ("set.zip", zipped(**{"../../../b": b"1"}), "would lie outside its folder"),
         ("set.zip", b"<html>Sign in</html>", "cannot be unpacked .*a page of its host"),
         ("set.tar.gz", tarred(name="a", content=NOISE)[:-1000], "cannot be unpacked"),
+        ("set.tar.gz", changed(tarred(name="a", content=NOISE)), "cannot be unpacked .CRC check failed"),
     ],
 )
 def test_bad_archives_leave_no_folder(host, tmp_path, name, content, message):
@@ -373,4 +388,6 @@ def test_all_that_is_planned_is_got_recorded_and_told(tmp_path, monkeypatch):
     of_weights = json.loads(Path(f"resources/checkpoints/released/{name}.download.json").read_text(encoding="utf-8"))
     assert of_weights["sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert [line.endswith("is there already") for line in get()] == [True, True]
+    (tmp_path / "data" / "set" / "labels.csv").unlink()
+    get()  # what is not got again stays in the record
     assert json.loads(Path("results/birds/download.json").read_text(encoding="utf-8")) == record

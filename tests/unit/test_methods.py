@@ -426,6 +426,17 @@ def test_a_released_checkpoint_is_named_and_cited():
     assert "The clips were divided into a training, a validation and a test part, balanced by class." in text
 
 
+def test_it_is_told_whose_the_validation_part_is():
+    def given(raw, **split):
+        raw["datasets"]["esc10"]["source"] = {"format": "long", "table": "t.csv", "audio": "a", "fold_column": "part"}
+        raw["datasets"]["esc10"]["split"] = {"scheme": "given", "group": "recording", **split}
+
+    own = methods("esc10", "scratch", given, folds=1).paragraph
+    assert "Training, validation and test part are the data set's own." in own
+    drawn = methods("esc10", "scratch", lambda raw: given(raw, val=0.1), folds=1).paragraph
+    assert re.search(r"The test part is the data set's own; .* of the other clips were for validation\.", drawn)
+
+
 def mixed(**source) -> str:
     """The paragraph on a data set of mixtures."""
 

@@ -183,6 +183,9 @@ def test_runs_say_what_they_start_from(tmp_path):
     clean = [corpus_facts(fold) for fold in (1, 2)]
     assert starts(tmp_path / "a") == [[10, "m", "scratch", "", "clean"]] * 2
     assert starts(tmp_path / "b", init="x/y.pth") == [[10, "m", "file", "x/y.pth", "unknown"]] * 2
+    released = {"released": "ssast-tiny-patch-400"}
+    path = "resources/checkpoints/released/SSAST-Tiny-Patch-400.pth"
+    assert starts(tmp_path / "d", init=released) == [[10, "m", "file", path, "unknown"]] * 2
     assert starts(tmp_path / "c", init=ssl, corpora=clean) == [[10, "m", "ssl", "tiny", "clean"]] * 2
 
 

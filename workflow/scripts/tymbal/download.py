@@ -3,6 +3,7 @@
 The standard library alone, as it runs where the workflow is started from, outside of containers.
 """
 
+import gzip
 import hashlib
 import http.client
 import logging
@@ -39,7 +40,7 @@ TIMEOUT_S = 60.0  # without a byte
 CHUNK = 1 << 20
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 PART = re.compile(r"(.+)\.z\d\d")  # of a zip that was split
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError)
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,9 @@ def download(
             if arrived:
                 record = results / name / "download.json"
                 before = read_json(record) if record.exists() else {}
-                write_json(record, {**before, into: [asdict(each) for each in arrived]})
+                told_of = {each["file"]: each for each in before.get(into, [])}
+                told_of |= {each.file: asdict(each) for each in arrived}
+                write_json(record, {**before, into: [told_of[each.name] for each in mine if each.name in told_of]})
     for name in checkpoints:
         path = Path(local_path(name))
         one = get_file(RELEASED[name], path, mirror)
@@ -141,6 +144,7 @@ def get_folder(archives: Sequence[Archive], folder: Path, mirror: str | None = N
             f"{', '.join(sorted(joined))}: a zip in parts, which the program `zip` joins; it is not on PATH. Install "
             f"it (package zip), or join the parts elsewhere and unpack them into {folder} yourself."
         )
+    folder = folder.resolve()  # what a link points to is replaced, on the disk that it is on
     work = folder.with_name(f".{folder.name}.download")
     work.mkdir(parents=True, exist_ok=True)
     _require_room(archives, work, mirror, len(joined))
@@ -369,6 +373,9 @@ def _members(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 assert stream is not None
                 with stream:
                     yield member.name, stream
+            assert tarred.fileobj is not None
+            while tarred.fileobj.read(CHUNK):  # to the very end, where the checksum of what was compressed is
+                pass
 
 
 def _full(path: Path, error: OSError) -> Exception:

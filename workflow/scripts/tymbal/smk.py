@@ -85,7 +85,7 @@ def disk_trouble(error: Exception) -> str:
     number = getattr(error, "errno", None)
     if number in FULL or "No space left on device" in str(error):
         return f"{file} cannot be written: the disk is full. Make room; the same command then goes on."
-    if number in (errno.EROFS, errno.EACCES):
+    if number in (errno.EROFS, errno.EACCES) and getattr(error, "filename", None):  # connections have none
         return f"{file}: {os.strerror(number)}. Make it accessible to you, or work in a copy that is yours."
     return ""
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tymbal.config.released import local_path
+
 
 def start_columns(init: str | Mapping[str, Any]) -> dict[str, str]:
     """Columns of a summary table: `init` is scratch, file or ssl; `start` the file's path or the pre-training's name.
@@ -12,6 +14,8 @@ def start_columns(init: str | Mapping[str, Any]) -> dict[str, str]:
     """
     if isinstance(init, str):
         return {"init": "scratch", "start": ""} if init == "scratch" else {"init": "file", "start": init}
+    if "released" in init:
+        return {"init": "file", "start": local_path(init["released"])}
     return {"init": "ssl", "start": init["ssl"]}
 
 

@@ -80,8 +80,10 @@ def _scheme(split: Split, balance: pd.DataFrame) -> str:
                 f"One split: {share(balance, 'train')} of the labelled clips train, {share(balance, 'val')} choose "
                 f"epoch, thresholds and calibration, {share(balance, 'test')} test."
             )
-        case GivenParts():
+        case GivenParts(val=None):
             return "The data set's own parts: it says of each clip whether it trains, validates or tests."
+        case GivenParts():
+            folds = "The data set's own parts: it says of each clip whether it trains or tests."
         case KFold():
             folds = f"{split.n_folds} folds: every labelled clip is in the test part of exactly one."
         case OfficialFolds():

@@ -164,7 +164,8 @@ def _parts(split: Split, balance: pd.DataFrame, audit: pd.DataFrame, runs: pd.Da
         case OfficialFolds():
             yield f"Each of the data set's own {split.n_folds} folds was the test part once{val}."
         case GivenParts():
-            yield "Training, validation and test part are the data set's own."
+            own = "Training, validation and test part are" if split.val is None else "The test part is"
+            yield f"{own} the data set's own{'' if split.val is None else val}."
     folds = sorted(runs["fold"].unique())
     if len(folds) < split.n_folds:
         yield f"Results are of fold{'s' if len(folds) > 1 else ''} {listed(map(str, folds))}."

@@ -56,6 +56,7 @@ def read(folder: Path, files: Sequence[str], table: str) -> list[Entry]:
             where=next(iter(heard[name].values())),
             labels=tuple(heard[name]),
             fold="train" if i < n_train else "test",
+            recording=PurePosixPath(name).stem,
         )
         for i, name in enumerate(sorted(heard))
     ]
