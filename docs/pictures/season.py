@@ -4,20 +4,18 @@
 is one site that does not look like the training data.
 """
 
-import argparse
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import soundfile
-from recordings import by_recording, sound
+from recordings import by_recording, command, draw_from_page, sound
 from scipy.signal import butter, sosfilt
 
 from tymbal import synth
 from tymbal.config.data import SynthSource
-from tymbal.files import atomic, write_text
+from tymbal.files import atomic
 from tymbal.progress import track
-from tymbal.report.season_page import Season, draw_season
 
 SETTINGS = SynthSource(format="synth", sites=4, recordings=120, clips_per_recording=10, clip_s=6.0, seed=2024)
 AT_NIGHT = {"Owl", "Frog", "Insect", "Mammal"}
@@ -39,9 +37,7 @@ def record(folder: Path) -> None:
 
 def draw(season: Path, out: Path) -> None:
     """Draw the pictures as the season's page has them."""
-    drawn = {figure.key: figure.svg for figure in draw_season(Season.read(season))}
-    for key, name in PICTURES.items():
-        write_text(out / f"{name}.svg", drawn[key].decode())
+    draw_from_page(season, out, PICTURES)
 
 
 def _name(clips: list[synth.Clip]) -> str:
@@ -54,11 +50,4 @@ def _name(clips: list[synth.Clip]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["record", "draw"])
-    parser.add_argument("folder", type=Path, help="where recordings go, or where the season's results are")
-    options = parser.parse_args()
-    if options.what == "record":
-        record(options.folder)
-    else:
-        draw(options.folder, Path(__file__).parent)
+    command(__doc__, record, draw)

@@ -5,20 +5,18 @@ table of what was heard when in them, and a night that nobody has listened to. W
 given, `make tutorial-pictures` takes its pictures from the results.
 """
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
 
 import pandas as pd
 import soundfile
-from recordings import by_recording, sound
+from recordings import by_recording, command, draw_from_page, sound
 
 from tymbal import synth
 from tymbal.config.data import SynthSource
-from tymbal.files import atomic, write_text
+from tymbal.files import atomic
 from tymbal.progress import track
-from tymbal.report.season_page import Season, draw_season
 from tymbal.tables import write_csv
 
 SETTINGS = SynthSource(
@@ -62,18 +60,8 @@ def draw(results: Path, out: Path) -> None:
     """Take the pictures from the report's figures and from the page of the night."""
     for figure, name in FIGURES.items():
         shutil.copyfile(results / "figures" / f"{figure}.svg", out / f"{name}.svg")
-    night = Season.read(results / "predictions" / "night" / "mine-ssast-tiny-fold1-seed0")
-    drawn = {figure.key: figure.svg for figure in draw_season(night)}
-    for key, name in OF_NIGHT.items():
-        write_text(out / f"{name}.svg", drawn[key].decode())
+    draw_from_page(results / "predictions" / "night" / "mine-ssast-tiny-fold1-seed0", out, OF_NIGHT)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["record", "draw"])
-    parser.add_argument("folder", type=Path, help="where recordings go, or where the results are")
-    options = parser.parse_args()
-    if options.what == "record":
-        record(options.folder)
-    else:
-        draw(options.folder, Path(__file__).parent)
+    command(__doc__, record, draw)

@@ -6,6 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from tymbal.config.data import PublishedSource
+from tymbal.config.layouts import LAYOUTS
 from tymbal.ingest.layouts import audioset, birdnet, fsd50k, fsdd, spass, speech_commands, urban_sed
 from tymbal.ingest.layouts.entry import Entry, Told
 from tymbal.ingest.records import Event, Reading, Record, clean
@@ -22,11 +23,10 @@ READERS: dict[str, Callable[[Path, Sequence[str]], list[Entry] | Told]] = {
     "urban-sed": urban_sed.read,
     "audioset-20k": partial(audioset.read, tables=audioset.AS20K),
     "audioset-2m": partial(audioset.read, tables=audioset.AS2M),
-    "spass-market": partial(spass.read, table="1_MatrixLabelsMarket.csv"),
-    "spass-park": partial(spass.read, table="2_MatrixLabelsPark.csv"),
-    "spass-square": partial(spass.read, table="3_MatrixLabelsSquare.csv"),
-    "spass-street": partial(spass.read, table="4_MatrixLabelsStreet.csv"),
-    "spass-waterfront": partial(spass.read, table="5_MatrixLabelsWaterfront.csv"),
+    **{
+        name: partial(spass.read, table=LAYOUTS[name].tables[0])
+        for name in ("spass-market", "spass-park", "spass-square", "spass-street", "spass-waterfront")
+    },
     "birdnet": birdnet.read,
 }
 
