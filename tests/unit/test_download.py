@@ -33,6 +33,7 @@ class Host:
     address: str
     files: dict[str, bytes] = field(default_factory=dict)
     breaks: list[int] = field(default_factory=list)  # of the next answers: bytes after which the connection ends
+    errors: list[int] = field(default_factory=list)  # the next answers, in place of the file
     ranges: bool = True
     asked: list[tuple[str, str | None]] = field(default_factory=list)  # path and range
 
@@ -49,6 +50,9 @@ def host() -> Iterator[Host]:
             path, _, _ = self.path.partition("?")
             wanted = self.headers.get("Range")
             offered.asked.append((self.path, wanted))
+            if offered.errors:
+                self.send_error(offered.errors.pop(0))
+                return
             if path == "/moved.zip":
                 self.send_response(302)
                 self.send_header("Location", "/set.zip")
@@ -232,6 +236,19 @@ def test_an_answer_that_is_an_error_is_told_at_once(host, tmp_path):
     assert len(host.asked) == 1
 
 
+def test_a_busy_host_is_asked_again(host, tmp_path):
+    host.errors = [503, 429]
+    get_folder([host.offer("set.zip", zipped(a=b"1"))], tmp_path / "set")
+    assert contents(tmp_path / "set") == {"top/a": b"1"}
+    assert len(host.asked) == 3
+
+
+def test_a_host_that_stays_busy_is_told(host, tmp_path):
+    host.errors = [503] * download.ATTEMPTS
+    with pytest.raises(InputError, match=r"set\.zip: broke off 5 times, .* HTTP Error 503"):
+        get_folder([host.offer("set.zip", zipped(a=b"1"))], tmp_path / "set")
+
+
 def test_room_is_looked_for_before_anything_is_transferred(host, tmp_path):
     archive = host.offer("set.zip", zipped(a=b"1"), bytes=10**18)
     with pytest.raises(InputError, match=r"2000000000\.0 GB are needed or more .*1000000000\.0 GB of archives"):
@@ -254,9 +271,20 @@ def changed(content: bytes) -> bytes:
     return content[:i] + bytes([content[i] ^ 1]) + content[i + 1 :]
 
 
+def in_directory(content: bytes, offset: int, value: int) -> bytes:
+    """A zip with another byte at this place of each entry of its directory."""
+    entries = [i for i in range(len(content)) if content.startswith(b"PK\x01\x02", i)]
+    changed = bytearray(content)
+    for i in entries:
+        changed[i + offset] = value
+    return bytes(changed)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
+        ("set.zip", in_directory(zipped(a=b"1"), 10, 99), "cannot be unpacked here .*Unpack it into .* with another"),
+        ("set.zip", in_directory(zipped(a=b"1"), 8, 1), "cannot be unpacked here .*password.*Unpack it into"),
         ("set.tar.gz", tarred(name="a/../../b", content=b"1"), "would lie outside its folder"),
         ("set.tar.gz", tarred(name="/tmp/b", content=b"1"), "would lie outside its folder"),
         ("set.tar.gz", tarred(linked("a")), "is a link or a device"),

@@ -38,6 +38,15 @@ ATTEMPTS = 5  # of a transfer, each going on where the last broke off
 WAIT_S = 5.0  # before the next
 TIMEOUT_S = 60.0  # without a byte
 CHUNK = 1 << 20
+# What a host answers that is busy or being mended, and may answer otherwise soon.
+PASSING = (
+    http.client.REQUEST_TIMEOUT,
+    http.client.TOO_MANY_REQUESTS,
+    http.client.INTERNAL_SERVER_ERROR,
+    http.client.BAD_GATEWAY,
+    http.client.SERVICE_UNAVAILABLE,
+    http.client.GATEWAY_TIMEOUT,
+)
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 PART = re.compile(r"(.+)\.z\d\d")  # of a zip that was split
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
@@ -166,6 +175,10 @@ def get_folder(archives: Sequence[Archive], folder: Path, mirror: str | None = N
                 f"{path} cannot be unpacked ({error}): it is damaged, or no archive but, say, a page of its host. See "
                 f"what {archive.url} offers, and try again."
             ) from error
+        except RuntimeError as error:  # zipfile's: there is a password, or an unknown compression
+            raise InputError(
+                f"{path} cannot be unpacked here ({error}). Unpack it into {folder} with another program."
+            ) from error
         except OSError as error:
             raise _full(unpacked, error) from error
     unpacked.replace(folder)
@@ -249,14 +262,14 @@ def _transfer(address: str, remote: Remote, path: Path) -> None:
     for attempt in range(1, ATTEMPTS + 1):
         try:
             _go_on(address, remote, path)
-        except HTTPError as error:
-            if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return  # nothing is left; the checksum tells whether that is all of it
-            raise InputError(
-                f"{address}: the host answers {error.code} {error.reason}. See whether the file has moved; with "
-                "--config mirror=FOLDER it is taken from a folder of this machine."
-            ) from error
         except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, HTTPError) and error.code not in PASSING:
+                if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+                    return  # nothing is left; the checksum tells whether that is all of it
+                raise InputError(
+                    f"{address}: the host answers {error.code} {error.reason}. See whether the file has moved; with "
+                    "--config mirror=FOLDER it is taken from a folder of this machine."
+                ) from error
             if isinstance(error, OSError) and error.errno in FULL:
                 raise _full(path, error) from error
             log.warning("%s, attempt %d of %d: %s", address, attempt, ATTEMPTS, error)
