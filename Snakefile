@@ -75,3 +75,5 @@ rule all:
         rules.metrics.input,
         rules.compare.input,
         rules.figures.input,
+    message:
+        "All pages, tables and figures planned"

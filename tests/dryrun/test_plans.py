@@ -57,6 +57,15 @@ def test_every_shipped_configuration_is_planned_here():
     assert {path.stem for path in (REPO / "config").glob("*.yaml")} == {*FOLDS, *OVER, "polyphony"}
 
 
+def test_each_job_is_told_in_two_lines(checkout):
+    """What it does and why it runs; its files and limits are told by its log."""
+    output = checkout.run("snakemake", "-n", "all", "models", "features", *arguments(checkout, "esc10"))
+    told = re.findall(r"^Job \d+: (.+)\nReason: .", output, flags=re.M)
+    assert len(told) == sum(checkout.plan("all", "models", "features", *arguments(checkout, "esc10")).values())
+    assert "Fine-tune ssast-tiny-esc10 on esc10, fold 3, seed 0" in told
+    assert "    output: " not in output
+
+
 @pytest.mark.parametrize("config", FOLDS)
 @pytest.mark.parametrize("profile", [None, "local", "slurm"])
 def test_plan(checkout, profile, config):
@@ -148,8 +157,10 @@ def test_a_partial_report_makes_nothing_but_the_report(checkout):
 
 
 def jobs(checkout, *arguments: str) -> list[tuple[str, dict[str, str]]]:
-    """Rule and resources of each job of a dry-run."""
-    output = checkout.run("snakemake", "-n", *arguments)
+    """Rule and resources of each job of a dry-run, which are shown of rules without a message."""
+    wordy = checkout.folder / "wordy.smk"
+    wordy.write_text('include: "Snakefile"\nfor rule in workflow.rules:\n    rule.message = None\n', encoding="utf-8")
+    output = checkout.run("snakemake", "-n", "--snakefile", wordy.name, *arguments)
     found = re.findall(r"^ *(?:local)?rule (\w+):\n((?:    .*\n)+)", output, flags=re.M)
     told = [(rule, re.search(r"resources: (.*)", text)) for rule, text in found]
     return [(rule, dict(pair.split("=") for pair in line[1].split(", "))) for rule, line in told if line]

@@ -22,7 +22,7 @@ class Named(dict):
 snakemake = types.SimpleNamespace(
     log=[{log!r}], threads=1, rule="demo", input=Named(table={table!r}), output=Named(made={made!r}),
     params=Named(epochs=2), wildcards=Named(dataset="a", model="b", fold="2", seed="0"),
-    resources=Named(), config={config!r},
+    resources=Named(mem_mb=500, _cores=1), config={config!r},
 )
 with step(snakemake):
 {body}
@@ -55,6 +55,7 @@ def test_log_tells_inputs_parameters_and_time(run):
     assert status == 0
     assert terminal == ""
     assert "rule demo, threads: 1" in log
+    assert "resources: mem_mb=500\n" in log
     assert "table.csv (0.002 MB)" in log
     assert "parameter epochs: 2" in log
     assert "said" in log

@@ -26,5 +26,7 @@ rule audit_split:
     params:
         group=lambda wildcards: plan.split_settings(wildcards.dataset)["group"],
         code=code_digest("audit", "store"),
+    message:
+        "Audit the split of {wildcards.dataset}"
     script:
         "../scripts/audit_split.py"

@@ -23,6 +23,8 @@ rule synthesise_soundscapes:
     params:
         source=lambda wildcards: plan.manifest_settings(wildcards.dataset)["source"],
         code=code_digest("synth"),
+    message:
+        "Synthesise {wildcards.dataset}"
     script:
         "../scripts/synthesise_soundscapes.py"
 
@@ -49,6 +51,8 @@ rule mix_soundscapes:
         source=lambda wildcards: plan.manifest_settings(wildcards.dataset)["source"],
         channel=lambda wildcards: plan.channel(plan.mixtures[wildcards.dataset].dataset),
         code=code_digest("mix"),
+    message:
+        "Mix the clips of {wildcards.dataset}"
     script:
         "../scripts/mix_soundscapes.py"
 
@@ -70,6 +74,8 @@ rule list_clips:
     params:
         dataset=lambda wildcards: plan.manifest_settings(wildcards.dataset),
         code=code_digest("ingest.match"),
+    message:
+        "List the clips of {wildcards.dataset}"
     script:
         "../scripts/list_clips.py"
 
@@ -96,6 +102,8 @@ rule measure_clips:
     params:
         settings=lambda wildcards: plan.measure_settings(wildcards.dataset),
         code=code_digest("ingest.measure"),
+    message:
+        "Read and check the files of {wildcards.dataset}, part {wildcards.shard}"
     script:
         "../scripts/measure_clips.py"
 
@@ -125,6 +133,8 @@ rule prepare_manifest:
     params:
         dataset=lambda wildcards: plan.manifest_settings(wildcards.dataset),
         code=code_digest("ingest.prepare", "ingest.measure"),
+    message:
+        "Make the manifest of {wildcards.dataset}"
     script:
         "../scripts/prepare_manifest.py"
 
@@ -146,5 +156,7 @@ rule split_folds:
     params:
         split=lambda wildcards: plan.split_settings(wildcards.dataset),
         code=code_digest("split", "folds"),
+    message:
+        "Split {wildcards.dataset}"
     script:
         "../scripts/split_folds.py"

@@ -15,5 +15,7 @@ rule download:
     # Compute nodes and containers may have neither network nor the folder that is made.
     container:
         lambda wildcards: None
+    message:
+        "Download what is planned and not there"
     script:
         "../scripts/download.py"

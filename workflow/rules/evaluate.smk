@@ -31,6 +31,8 @@ rule calibrate:
             mode="json", include={"target_rule", "choose", "calibration", "bootstrap"}
         ),
         code=code_digest("evaluate.validation"),
+    message:
+        "Thresholds and calibration of {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
     script:
         "../scripts/calibrate.py"
 
@@ -65,6 +67,8 @@ rule evaluate:
             wildcards.model
         ].train.label_percent,
         code=code_digest("evaluate.scoring"),
+    message:
+        "Evaluate {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
     script:
         "../scripts/evaluate.py"
 
@@ -135,6 +139,8 @@ rule collect_summary:
         pretrains=[tuple(run) for run in plan.pretrains],
         corpora=PLANNED_CORPORA,
         code=code_digest("evaluate.summary", "pretrain.summary"),
+    message:
+        "Collect the results of all runs"
     script:
         "../scripts/collect_summary.py"
 
@@ -154,6 +160,8 @@ rule compare_models:
     params:
         runs=[tuple(run) for run in plan.runs],
         code=code_digest("evaluate.paired"),
+    message:
+        "Compare every two models"
     script:
         "../scripts/compare_models.py"
 
@@ -175,6 +183,8 @@ rule write_comparison:
         **asked("write_comparison"),
     params:
         code=code_digest("report.comparison_table"),
+    message:
+        "Write the comparison of models"
     script:
         "../scripts/write_comparison.py"
 
@@ -197,6 +207,8 @@ rule pick_examples:
     params:
         run=lambda wildcards: tuple(plan.first_run(wildcards.dataset, wildcards.model)),
         code=code_digest("evaluate.examples"),
+    message:
+        "Pick examples of {wildcards.model} on {wildcards.dataset}"
     script:
         "../scripts/pick_examples.py"
 
@@ -235,6 +247,8 @@ rule pick_errors:
         target_rule=plan.config.evaluation.target_rule,
         channel=lambda wildcards: plan.channel(wildcards.dataset),
         code=code_digest("evaluate.disagreements", "evaluate.sounds"),
+    message:
+        "Pick disagreements of {wildcards.model} with the labels of {wildcards.dataset}"
     script:
         "../scripts/pick_errors.py"
 
@@ -263,6 +277,8 @@ rule pick_reconstructions:
         datasets=lambda wildcards: plan.corpus_datasets(wildcards.corpus),
         settings=lambda wildcards: plan.pretraining_settings(wildcards.ssl),
         code=code_digest("pretrain.examples"),
+    message:
+        "Pick reconstructions of {wildcards.ssl} on {wildcards.corpus}, seed {wildcards.seed}"
     script:
         "../scripts/pick_reconstructions.py"
 
@@ -276,6 +292,8 @@ rule record_config:
     localrule: True
     params:
         config=plan.config.model_dump(mode="json", exclude=OF_PREDICTION),
+    message:
+        "Record the configuration"
     script:
         "../scripts/record_config.py"
 
@@ -284,9 +302,13 @@ rule metrics:
     """All metrics planned, as one long table."""
     input:
         "results/summary/metrics.csv",
+    message:
+        "All metrics planned"
 
 
 rule compare:
     """All models planned, compared with each other on each data set."""
     input:
         "results/summary/comparison.md",
+    message:
+        "All comparisons planned"

@@ -38,6 +38,8 @@ rule finetune:
         # Not an output: Snakemake deletes outputs before every attempt, and a retry resumes from here.
         checkpoints=f"{RUN}/checkpoints",
         code=code_digest("train.finetune"),
+    message:
+        "Fine-tune {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
     script:
         "../scripts/finetune.py"
 
@@ -46,3 +48,5 @@ rule models:
     """All models planned."""
     input:
         [f"{run.folder}/model.safetensors" for run in plan.runs],
+    message:
+        "All models planned"

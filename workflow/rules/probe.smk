@@ -28,6 +28,8 @@ rule probe_encoder:
             wildcards.dataset, wildcards.model
         ),
         code=code_digest("pretrain.probe"),
+    message:
+        "Probe the encoder of {wildcards.model} on {wildcards.dataset}, fold {wildcards.fold}, seed {wildcards.seed}"
     script:
         "../scripts/probe_encoder.py"
 
@@ -47,5 +49,7 @@ rule probe:
     params:
         runs=[tuple(run) for run in plan.probed],
         code=code_digest("pretrain.probe_table"),
+    message:
+        "Collect all probes"
     script:
         "../scripts/probe.py"

@@ -95,6 +95,8 @@ rule plot_model_figure:
         summary="results/summary",
         caption=lambda wildcards: FIGURES[wildcards.figure].caption,
         code=code_digest("report.figures"),
+    message:
+        "Draw {wildcards.figure} of {wildcards.model} on {wildcards.dataset}"
     script:
         "../scripts/plot_figure.py"
 
@@ -130,6 +132,8 @@ rule plot_dataset_figure:
         summary="results/summary",
         caption=lambda wildcards: FIGURES[wildcards.figure].caption,
         code=code_digest("report.figures"),
+    message:
+        "Draw {wildcards.figure} of {wildcards.dataset}"
     script:
         "../scripts/plot_figure.py"
 
@@ -165,6 +169,8 @@ rule plot_pretraining_figure:
         summary="results/summary",
         caption=lambda wildcards: FIGURES[wildcards.figure].caption,
         code=code_digest("report.figures"),
+    message:
+        "Draw {wildcards.figure} of pre-training {wildcards.ssl}"
     script:
         "../scripts/plot_figure.py"
 
@@ -177,6 +183,8 @@ rule figures:
             for figure in PLANNED_FIGURES
             for suffix in (".svg", ".pdf", ".csv")
         ],
+    message:
+        "All figures planned"
 
 
 rule write_report:
@@ -203,6 +211,8 @@ rule write_report:
         settings=TOLD_SETTINGS,
         files=TOLD_FILES,
         code=code_digest("report.index_page"),
+    message:
+        "Write the page over all experiments"
     script:
         "../scripts/write_report.py"
 
@@ -239,6 +249,8 @@ rule write_model_report:
         settings=TOLD_SETTINGS,
         files=TOLD_FILES,
         code=code_digest("report.model_page"),
+    message:
+        "Write the page of {wildcards.model} on {wildcards.dataset}"
     script:
         "../scripts/write_model_report.py"
 
@@ -248,3 +260,5 @@ rule pages:
     input:
         "results/report/index.html",
         [f"results/report/{dataset}--{model}.html" for dataset, model in plan.pairs],
+    message:
+        "All pages planned"

@@ -19,5 +19,7 @@ rule validate:
             rule: training_limits(workflow, rule) for rule in TRAINING
         },
         log_is_shown=bool(workflow.output_settings.show_failed_logs),
+    message:
+        "Check configuration, data, models and limits"
     script:
         "../scripts/validate.py"

@@ -54,6 +54,8 @@ def step(snakemake: Any, script: str | None = None) -> Iterator[None]:
             assert progress.terminal is not None
             sys.exit(launch.start(script, job, snakemake.resources.get("mpi", ""), progress.terminal))
         log.info("tymbal %s, rule %s, threads: %d", tymbal.__version__, snakemake.rule, snakemake.threads)
+        asked = (f"{name}={value}" for name, value in snakemake.resources.items() if not name.startswith("_"))
+        log.info("resources: %s", ", ".join(asked))
         for name, path in _named(snakemake.input):
             log.info("input %s: %s", name, _describe(path))
         for name, value in snakemake.params.items():
