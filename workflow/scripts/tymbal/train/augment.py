@@ -140,15 +140,15 @@ def mixup(
     partner = _beside(x, rng.integers(size, size=size))
     lam = _beside(x, weight).to(x.dtype)  # [B]
 
-    time = torch.arange(x.shape[1], device=x.device)
-    sounding = (time < n_frames[:, None])[:, :, None]  # [B, T, 1]
-    partner_sounding = sounding[partner]
-    log_mel = x * (2 * scale.std) + scale.mean
-    a = log_mel + 2 * lam.log()[:, None, None]
-    b = log_mel[partner] + 2 * (1 - lam).log()[:, None, None]  # -inf where lam is 1: adds nothing
-    b = b.masked_fill(~partner_sounding, -torch.inf)
+    rows = _beside(x, np.flatnonzero(chosen))
+    other, weights = partner[rows], lam[rows, None, None]
+    sounding = (torch.arange(x.shape[1], device=x.device) < n_frames[:, None])[:, :, None]  # [B, T, 1]
+    kept = x[rows]
+    a = kept * (2 * scale.std) + scale.mean + 2 * weights.log()
+    b = x[other] * (2 * scale.std) + scale.mean + 2 * (1 - weights).log()
+    b = b.masked_fill(~sounding[other], -torch.inf)
     mixed = (torch.logaddexp(a, b) - scale.mean) / (2 * scale.std)
-    x = torch.where(sounding & _beside(x, chosen)[:, None, None], mixed, x)
+    x = x.index_copy(0, rows, torch.where(sounding[rows], mixed, kept))
     lam = lam[:, None]  # [B, 1]
     return x, lam * y + (1 - lam) * y[partner]
 
