@@ -12,8 +12,8 @@ from tymbal.evaluate.calibration import Calibration, write_calibration
 from tymbal.evaluate.thresholds import Threshold, write_thresholds
 from tymbal.fbank import fbank
 from tymbal.files import write_json
-from tymbal.models.build import build
-from tymbal.models.card import ModelCard, save_model
+from tymbal.models.build import build, save_model
+from tymbal.models.card import ModelCard
 from tymbal.models.classifier import Classifier
 from tymbal.spectrogram import FeatureState
 

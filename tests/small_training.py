@@ -10,9 +10,9 @@ from helpers import write_store
 from tymbal.config import Evaluation
 from tymbal.config.models import Model
 from tymbal.evaluate import predicting, scoring, validation
+from tymbal.fit_norm import fit_norm
 from tymbal.ingest.manifest import LABEL, write_manifest
 from tymbal.lock import locked
-from tymbal.norm import fit_norm
 from tymbal.runs import Run
 from tymbal.store import FeatureStore
 from tymbal.train.finetune import Inputs, Outputs, finetune

@@ -13,11 +13,11 @@ import torch
 from harness import Goal, Measurement, benchmark, interleaved_medians
 from torchaudio.transforms import Resample
 
-from tymbal.compute import compute_part, part_of, write_index
+from tymbal.compute import compute_part, part_of
 from tymbal.config.models import Frontend
 from tymbal.fbank import fbank_torchaudio
 from tymbal.files import sha256, write_json
-from tymbal.layout import INDEX, SHARD_FRAMES, STATE
+from tymbal.layout import INDEX, SHARD_FRAMES, STATE, write_index
 from tymbal.norm import Scale
 from tymbal.spectrogram import FeatureState
 from tymbal.store import FeatureStore

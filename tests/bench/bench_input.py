@@ -14,13 +14,12 @@ from bench_features import write_part
 from bench_index import N_SEGMENTS, names
 from harness import Goal, Measurement, apart, benchmark, clock
 
-from tymbal.compute import write_index
 from tymbal.config.models import Augment, LayeredOptimizer, Ssast
 from tymbal.config.pretrain import Pretraining
 from tymbal.devices import peak_memory_mb
 from tymbal.files import fingerprint, write_json
 from tymbal.inference import mean_loss
-from tymbal.layout import INDEX, read_index
+from tymbal.layout import INDEX, read_index, write_index
 from tymbal.models.ssast import SSAST
 from tymbal.norm import NormStats, Scale
 from tymbal.pretrain.corpus import joined_ids

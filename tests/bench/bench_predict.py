@@ -14,8 +14,8 @@ from harness import Measurement, benchmark, median
 from tymbal.config.models import Frontend, Ssast
 from tymbal.config.predict import Predict
 from tymbal.devices import peak_memory_mb
-from tymbal.models.build import build
-from tymbal.models.card import ModelCard, save_model
+from tymbal.models.build import build, save_model
+from tymbal.models.card import ModelCard
 from tymbal.predict.model import Predictor
 from tymbal.predict.shard import predict_part
 from tymbal.predict.stream import read_windows

@@ -10,9 +10,10 @@ import torch
 from harness import Goal, Measurement, benchmark, interleaved_medians
 
 from tymbal import fbank
-from tymbal.compute import compute_part, write_index
+from tymbal.compute import compute_part
 from tymbal.config.models import Frontend
 from tymbal.files import sha256
+from tymbal.layout import write_index
 from tymbal.store import FeatureStore
 
 RATE = 16000  # Hz

@@ -123,6 +123,16 @@ def test_what_runs_again_after_a_change(finished):
     assert "compute_fbank" not in plan
 
 
+def test_a_published_mean_of_the_wrong_sign_stops_before_any_training(finished):
+    mean = json.loads((finished.folder / "results/tiny/norm/fbank128/fold1.json").read_text())["mean"]
+    given = f"models={{ssast-test: {{norm: {{mean: {-mean}, std: 4}}}}}}"
+    said = finished.run("snakemake", "models", *TINY, "--config", given, ok=False)
+    assert "models.ssast-test.norm" in said and "wrong sign" in said
+    assert "Fine-tune" not in said
+    assert (finished.folder / RUN / "model.safetensors").exists()
+    finished.run("snakemake", "features", *TINY)  # what was removed is made again for the tests after this
+
+
 def test_a_checkpoint_as_starting_weights(finished):
     """The way of a lab with public weights: a path in the configuration, told in the run's record."""
     net = Ssast(arch="ssast", size="tiny", patch=(128, 16), stride=(128, 16), n_frames=1024)

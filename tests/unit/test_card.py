@@ -10,8 +10,8 @@ import torch
 
 from tymbal.config.models import Cnn, Net, Ssast
 from tymbal.errors import InputError
-from tymbal.models.build import build, load_model
-from tymbal.models.card import ModelCard, check_classes, save_model
+from tymbal.models.build import build, load_model, save_model
+from tymbal.models.card import ModelCard, check_classes
 from tymbal.models.ssast import SIZES, Size
 from tymbal.norm import Scale
 

@@ -12,14 +12,14 @@ import torch
 
 from tymbal import compute
 from tymbal.audio import decode
-from tymbal.compute import compute_part, part_of, write_index
+from tymbal.compute import compute_part, part_of
 from tymbal.config.data import Features, Normalised
 from tymbal.config.models import Frontend
 from tymbal.diagnose import diagnose
 from tymbal.errors import InputError
 from tymbal.fbank import fbank
 from tymbal.files import read_json, sha256, write_json
-from tymbal.layout import read_index
+from tymbal.layout import read_index, write_index
 from tymbal.spectrogram import FeatureState
 from tymbal.store import FeatureStore
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from helpers import write_store
 from tymbal.config.pretrain import Corpus
 from tymbal.errors import InputError
+from tymbal.fit_norm import fit_norm
 from tymbal.ingest.manifest import write_manifest
-from tymbal.norm import fit_norm
 from tymbal.pretrain.corpus import REASONS, HeldOut, joined_ids, read_corpus
 from tymbal.pretrain.corpus import list_corpus as list_any_corpus
 from tymbal.store import FeatureStore

@@ -23,11 +23,11 @@ from tymbal.config.pretrain import Pretraining
 from tymbal.devices import choose_device
 from tymbal.errors import InputError
 from tymbal.files import write_json
+from tymbal.fit_norm import fit_norm
 from tymbal.ingest.manifest import LABEL, write_manifest
 from tymbal.launch import CONTAINER, Layout, image_of, layout, start
 from tymbal.models import sslam
 from tymbal.models.ssast import SIZES, Size
-from tymbal.norm import fit_norm
 from tymbal.pretrain import pretrain as pretraining
 from tymbal.runs import PretrainRun, Run
 from tymbal.store import FeatureStore

@@ -11,8 +11,8 @@ from helpers import SHARED, needs_shared
 from small_pretraining import pretraining
 from tymbal.config.models import Cnn, Frontend, Ssast, SsastEncoder
 from tymbal.errors import InputError
-from tymbal.models.build import build
-from tymbal.models.card import ModelCard, save_model
+from tymbal.models.build import build, save_model
+from tymbal.models.card import ModelCard
 from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL
 from tymbal.models.classifier import is_head
 from tymbal.models.encoder_card import EncoderCard, read_encoder_card, save_encoder

@@ -12,8 +12,8 @@ from small_prediction import CNN, small_model, sound
 from tymbal.errors import InputError
 from tymbal.export.hugging_face import export_hugging_face
 from tymbal.fbank import fbank
-from tymbal.models.build import build, load_model
-from tymbal.models.card import read_model_card, save_model
+from tymbal.models.build import build, load_model, save_model
+from tymbal.models.card import read_model_card
 from tymbal.models.ssast import SIZES
 
 NET = {"arch": "ssast", "size": "tiny", "patch": (8, 8), "stride": (8, 6), "n_frames": 48, "pooling": "cls"}

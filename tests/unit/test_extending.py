@@ -72,7 +72,7 @@ def test_the_network_is_trained_scored_and_probed(library, tmp_path):
         trained, card = load_model(made.model, made.card)
         fresh = [build(model.net, 32, 2, torch.Generator().manual_seed(0)) for _ in range(2)]
         same = all(torch.equal(a, b) for a, b in zip(*(each.parameters() for each in fresh), strict=True))
-        task = Task(model.net, "mean", "cut", 100, "any", False)
+        task = Task(model.net, "fitted", "mean", "cut", 100, "any", False)
         probed = probe(Inputs(data.manifest, data.folds, data.store, data.norm, None), RUN, task, CPU)
         frozen = train(data, folder / "frozen", settings(net=model.net.model_dump(), freeze_encoder=True))
         record = json.loads(frozen.run.read_text())["parameters"]

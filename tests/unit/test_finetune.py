@@ -14,15 +14,17 @@ import small_training
 from helpers import kill, write_store
 from small_training import CLASSES, CNN, CPU, NET, RUN, calibrate, inputs, settings, train
 from tymbal.config import Bootstrap, Evaluation
+from tymbal.config.models import Statistics
 from tymbal.errors import InputError, OutOfTime
 from tymbal.evaluate import scoring
 from tymbal.evaluate.metrics import headline
 from tymbal.evaluate.starts import known_of_test_clips
 from tymbal.files import sha256
+from tymbal.fit_norm import fit_norm
 from tymbal.ingest.manifest import read_manifest, write_manifest
 from tymbal.models.build import build, load_model
 from tymbal.models.ssast import SIZES, Size
-from tymbal.norm import Scale, fit_norm
+from tymbal.norm import NormStats, Scale
 from tymbal.seeds import derive
 from tymbal.store import FeatureStore
 from tymbal.train import finetune as finetuning
@@ -165,6 +167,21 @@ def test_padding_is_recorded_and_reaches_the_scores(data, tmp_path):
     made.card.write_text(json.dumps(card))
     after, _ = score(data, made, tmp_path)
     assert not np.allclose(before["score:Owl"], after["score:Owl"])
+
+
+def test_published_statistics_normalise_the_input(data, tmp_path):
+    fitted = NormStats.read(data.norm)
+    given = Statistics(mean=fitted.mean - 1, std=fitted.std * 1.1)
+    model = settings().model_copy(update={"norm": given})
+    cards = [
+        json.loads(train(data, tmp_path / name, m).card.read_text()) for name, m in (("a", settings()), ("b", model))
+    ]
+    assert [(card["mean"], card["std"]) for card in cards] == [(fitted.mean, fitted.std), (given.mean, given.std)]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in "ab"]
+    assert weights[0] != weights[1]
+    wrong = settings().model_copy(update={"norm": Statistics(mean=-fitted.mean, std=fitted.std)})
+    with pytest.raises(InputError, match="wrong sign"):
+        train(data, tmp_path / "wrong", wrong)
 
 
 def test_original_padding_is_a_zero_in_log_mel():

@@ -11,11 +11,15 @@ from helpers import REPO
 
 SCRIPTS = REPO / "workflow" / "scripts"
 HEAVY = {"torch", "torchaudio", "numpy", "pandas", "scipy", "sklearn", "matplotlib", "soundfile", "pyarrow"}
-# Of those that neither read features nor compute them, and use no network.
+# Of those that neither read features nor compute them, and use no network: all.
 WITHOUT_TORCH = [
     "collect_predictions",
     "collect_summary",
     "compare_models",
+    "compare_with_training",
+    "download",
+    "find_detections",
+    "index_fbank",
     "list_clips",
     "list_corpus",
     "list_recordings",
@@ -32,6 +36,7 @@ WITHOUT_TORCH = [
     "write_comparison",
     "write_model_report",
     "write_report",
+    "write_season_page",
 ]
 DRAW = {"plot_figure", "validate", "write_model_report", "write_report", "write_season_page"}
 

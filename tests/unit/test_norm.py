@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 from helpers import write_store
-from tymbal import norm
+from tymbal import fit_norm as fitting
+from tymbal.config.models import Statistics
 from tymbal.errors import InputError
-from tymbal.norm import NormStats, fit_norm
+from tymbal.fit_norm import fit_norm
+from tymbal.norm import NormStats
 from tymbal.store import FeatureStore
 
 
@@ -32,7 +34,7 @@ def test_mean_and_deviation_are_those_of_all_frames_of_the_clips_given(store):
 def test_the_size_of_the_pieces_does_not_matter(store, monkeypatch):
     kept = store(a=clip(50, -9, 1), b=clip(90, -3, 4, seed=1))
     whole = fit_norm(kept, ["a", "b"])
-    monkeypatch.setattr(norm, "CHUNK", 7)
+    monkeypatch.setattr(fitting, "CHUNK", 7)
     pieces = fit_norm(kept, ["a", "b"])
     assert (pieces.mean, pieces.std) == pytest.approx((whole.mean, whole.std), rel=1e-12)
 
@@ -48,6 +50,41 @@ def test_statistics_survive_their_file(store, tmp_path):
     stats = fit_norm(store(a=clip(50, -9, 1)), ["a"])
     stats.write(tmp_path / "norm.json")
     assert NormStats.read(tmp_path / "norm.json") == stats
+
+
+ESC50 = Statistics(mean=-6.627, std=5.358)
+FITTED = NormStats(mean=-6.5, std=5.7, n_frames=100, n_clips=2, state="s", split="c")
+
+
+def test_published_statistics_take_the_place_of_the_fitted_ones():
+    used = FITTED.replaced("m", ESC50)
+    assert (used.mean, used.std) == (-6.627, 5.358)
+    assert (used.split, used.state) == (FITTED.split, FITTED.state)  # still of these clips and features
+    assert FITTED.replaced("m", "fitted") == FITTED
+
+
+@pytest.mark.parametrize(
+    ("given", "fitted", "told"),
+    [
+        (
+            (6.627, 5.358),
+            (-6.5, 5.7),
+            r"models\.m\.norm: mean 6\.627, .* mean -6\.5, std 5\.7\. The mean has the wrong sign",
+        ),
+        ((4.268, 4.569), (-4.2, 4.6), "wrong sign"),  # AudioSet's: near enough, as deviations go
+        ((-30.0, 5.0), (-6.5, 5.7), "another kind of log-mel"),
+        ((-2.9, 2.4), (-6.5, 5.7), "another kind of log-mel"),  # decimal logarithms
+    ],
+)
+def test_statistics_that_cannot_be_of_the_clips_are_refused(given, fitted, told):
+    stats = NormStats(*fitted, n_frames=100, n_clips=2, state="s", split="c")
+    with pytest.raises(InputError, match=told):
+        stats.replaced("m", Statistics(mean=given[0], std=given[1]))
+
+
+def test_statistics_of_audioset_are_for_field_recordings_too():
+    quiet = NormStats(-7.4482, 2.4689, n_frames=100, n_clips=2, state="s", split="c")
+    assert quiet.replaced("m", Statistics(mean=-4.268, std=4.569)).mean == -4.268
 
 
 def test_no_clips_are_refused(store):

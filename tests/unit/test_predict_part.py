@@ -9,12 +9,13 @@ import torch
 from helpers import kill
 from small_prediction import CLASSES, CNN, CPU, LENGTH_S, SSAST, SSLAM, recording, small_model, sound
 from tymbal import audio
-from tymbal.compute import compute_part, write_index
+from tymbal.compute import compute_part
 from tymbal.config.predict import Predict
 from tymbal.errors import InputError
 from tymbal.evaluate.predictions import SCORE
 from tymbal.files import sha256
 from tymbal.inference import predict, scores
+from tymbal.layout import write_index
 from tymbal.predict import kept
 from tymbal.predict.collect import Outputs, collect
 from tymbal.predict.kept import EmbeddingsWriter, Scores, read_embeddings, read_files

@@ -18,9 +18,10 @@ from helpers import kill, write_store
 from tymbal.config.pretrain import Pretraining
 from tymbal.errors import InputError, OutOfTime
 from tymbal.files import write_json
+from tymbal.fit_norm import fit_norm
 from tymbal.models import sslam
 from tymbal.models.ssast import SIZES, Size
-from tymbal.norm import Scale, fit_norm
+from tymbal.norm import Scale
 from tymbal.pretrain import pretrain as module
 from tymbal.pretrain.check import to_mix
 from tymbal.pretrain.pretrain import Inputs, Outputs, pretrain

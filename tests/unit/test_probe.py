@@ -12,13 +12,14 @@ from helpers import write_store
 from tymbal.config.models import Ssast, Sslam
 from tymbal.errors import InputError
 from tymbal.evaluate.tables import write_table
+from tymbal.fit_norm import fit_norm
 from tymbal.folds import clip_ids, read_folds
 from tymbal.ingest.manifest import LABEL, read_manifest, write_manifest
 from tymbal.models import sslam
 from tymbal.models.build import build
 from tymbal.models.checkpoints import LoadReport
 from tymbal.models.ssast import SIZES, SSAST, Size
-from tymbal.norm import Scale, fit_norm
+from tymbal.norm import Scale
 from tymbal.pretrain.probe import Inputs, Task, knn, linear, pooled_layers, probe
 from tymbal.pretrain.probe_table import COLUMNS, collect, readable
 from tymbal.runs import Run
@@ -40,6 +41,7 @@ def task(**changes) -> Task:
     net = Ssast(arch="ssast", patch=(8, 8), stride=(8, 4), n_frames=32)
     settings = {
         "net": net,
+        "norm": "fitted",
         "padding": "mean",
         "long_clips": "error",
         "label_percent": 100,

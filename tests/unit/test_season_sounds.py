@@ -13,7 +13,8 @@ from small_season import CLASSES, LENGTH_S, small_season
 from tymbal.evaluate.calibration import read_calibration
 from tymbal.evaluate.thresholds import Threshold, write_thresholds
 from tymbal.predict.kept import About, Scores, ScoresWriter
-from tymbal.predict.sounds import N_BEST, STRIP_S, Inputs, Kept, Outputs, pick_sounds, read_top_clips
+from tymbal.predict.make_sounds import N_BEST, STRIP_S, Inputs, Outputs, pick_sounds
+from tymbal.predict.sounds import Kept, read_top_clips
 
 FILES = {"A/a.wav": (8000, "A", ""), "b 2.flac": (22050, "B", "2024-01-06T05:30:00"), "鳥 1.WAV": (11025, "", "")}
 

@@ -16,8 +16,8 @@ from small_pretraining import pretraining
 from sslam_golden import original_name
 from tymbal.config.models import Frontend, Ssast, Sslam, SslamEncoder
 from tymbal.errors import InputError
-from tymbal.models.build import build
-from tymbal.models.card import ModelCard, save_model
+from tymbal.models.build import build, save_model
+from tymbal.models.card import ModelCard
 from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL
 from tymbal.models.classifier import is_head
 from tymbal.models.encoder_card import EncoderCard, save_encoder

@@ -29,6 +29,8 @@ rule compute_fbank:
         ),
         work="results/{dataset}/fbank/{frontend}/.{part}.work",
         code=code_digest("compute"),
+    message:
+        "Features of {wildcards.dataset}, {wildcards.frontend}, part {wildcards.part}"
     script:
         "../scripts/compute_fbank.py"
 
@@ -52,7 +54,9 @@ rule index_fbank:
     resources:
         **asked("index_fbank"),
     params:
-        code=code_digest("compute"),
+        code=code_digest("layout"),
+    message:
+        "Index the features of {wildcards.dataset}, {wildcards.frontend}"
     script:
         "../scripts/index_fbank.py"
 
@@ -71,7 +75,12 @@ rule fit_norm_stats:
     resources:
         **asked("fit_norm_stats"),
     params:
-        code=code_digest("norm", "folds"),
+        published=lambda wildcards: plan.published_norms(
+            wildcards.dataset, wildcards.frontend
+        ),
+        code=code_digest("fit_norm", "folds"),
+    message:
+        "Statistics of {wildcards.dataset}, {wildcards.frontend}, fold {wildcards.fold}"
     script:
         "../scripts/fit_norm_stats.py"
 
@@ -81,3 +90,5 @@ rule features:
     input:
         plan.stores,
         sorted({plan.norm(run.dataset, run.model, run.fold) for run in plan.runs}),
+    message:
+        "All features and statistics planned"

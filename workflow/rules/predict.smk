@@ -20,6 +20,8 @@ rule record_season:
     localrule: True
     params:
         settings=plan.config.predict.model_dump(mode="json"),
+    message:
+        "Record what is predicted in {wildcards.season}"
     script:
         "../scripts/record_season.py"
 
@@ -46,6 +48,8 @@ checkpoint list_recordings:
         settings=plan.predict_settings("name_patterns", "job_hours"),
         shards=f"{SEASON}/shards",
         code=code_digest("predict.recordings"),
+    message:
+        "List the recordings of {wildcards.season}"
     script:
         "../scripts/list_recordings.py"
 
@@ -69,6 +73,8 @@ rule predict_part:
         model=lambda wildcards: plan.season.contents(plan.season.model_files),
         settings=plan.predict_settings("length_s", "overlap", "channel"),
         code=code_digest("predict.shard"),
+    message:
+        "Predict {wildcards.season}, part {wildcards.shard}"
     script:
         "../scripts/predict_part.py"
 
@@ -96,6 +102,8 @@ rule collect_predictions:
         **asked("collect_predictions"),
     params:
         code=code_digest("predict.collect"),
+    message:
+        "Collect the predictions of {wildcards.season}"
     script:
         "../scripts/collect_predictions.py"
 
@@ -120,6 +128,8 @@ rule find_detections:
         decisions=lambda wildcards: plan.season.contents(plan.season.decisions),
         channel=plan.config.predict.channel,
         code=code_digest("predict.detections"),
+    message:
+        "Find detections and activity in {wildcards.season}"
     script:
         "../scripts/find_detections.py"
 
@@ -138,6 +148,8 @@ rule predict_reference:
     params:
         model=lambda wildcards: plan.season.contents(plan.season.model_files),
         code=code_digest("predict.make_reference"),
+    message:
+        "Predict the clips that the model was chosen on"
     script:
         "../scripts/predict_reference.py"
 
@@ -161,6 +173,8 @@ rule compare_with_training:
     params:
         decisions=lambda wildcards: plan.season.contents(plan.season.decisions),
         code=code_digest("predict.drift"),
+    message:
+        "Compare {wildcards.season} with what the model was chosen on"
     script:
         "../scripts/compare_with_training.py"
 
@@ -185,7 +199,9 @@ rule pick_season_sounds:
     params:
         decisions=lambda wildcards: plan.season.contents(plan.season.decisions),
         channel=plan.config.predict.channel,
-        code=code_digest("predict.sounds"),
+        code=code_digest("predict.make_sounds"),
+    message:
+        "Pick the best windows of {wildcards.season}"
     script:
         "../scripts/pick_season_sounds.py"
 
@@ -213,6 +229,8 @@ rule write_season_page:
     params:
         files=TOLD_FILES,
         code=code_digest("report.season_page"),
+    message:
+        "Write the page of {wildcards.season}"
     script:
         "../scripts/write_season_page.py"
 
@@ -240,6 +258,8 @@ rule pick_label_next:
         settings=plan.predict_settings("label_next", "channel", "name_patterns"),
         folder=f"{SEASON}/label_next",
         code=code_digest("predict.label_next"),
+    message:
+        "Pick clips of {wildcards.season} to label next"
     script:
         "../scripts/pick_label_next.py"
 
@@ -256,9 +276,13 @@ rule predict:
             "class_shares.csv",
             *(["scores.csv"] if plan.config.predict.scores_csv else []),
         ),
+    message:
+        "All that is told of the recordings"
 
 
 rule label_next:
     """Clips of the recordings that are worth labelling next."""
     input:
         of_season("season.json", "label_next.csv"),
+    message:
+        "Clips to label next"

@@ -44,6 +44,8 @@ rule list_corpus:
             list(pair) for pair in plan.held_out(wildcards.corpus)
         ],
         code=code_digest("pretrain.corpus"),
+    message:
+        "List the clips of corpus {wildcards.corpus}"
     script:
         "../scripts/list_corpus.py"
 
@@ -67,7 +69,9 @@ rule fit_corpus_norm:
         datasets=lambda wildcards: [
             part["dataset"] for part in plan.corpus_settings(wildcards.corpus)["parts"]
         ],
-        code=code_digest("norm", "pretrain.corpus"),
+        code=code_digest("fit_norm", "pretrain.corpus"),
+    message:
+        "Statistics of corpus {wildcards.corpus}, {wildcards.frontend}"
     script:
         "../scripts/fit_corpus_norm.py"
 
@@ -104,6 +108,8 @@ rule pretrain:
         checkpoints=f"{PRETRAIN_RUN}/checkpoints",
         tensorboard="logs/pretrain/{corpus}/{ssl}/seed{seed}-tensorboard",
         code=code_digest("pretrain.pretrain"),
+    message:
+        "Pre-train {wildcards.ssl} on {wildcards.corpus}, seed {wildcards.seed}"
     script:
         "../scripts/pretrain.py"
 
@@ -112,6 +118,8 @@ rule encoders:
     """All pre-trainings planned."""
     input:
         [f"{run.folder}/encoder.safetensors" for run in plan.pretrains],
+    message:
+        "All encoders planned"
 
 
 rule export_ssast:
@@ -131,5 +139,7 @@ rule export_ssast:
     params:
         settings=lambda wildcards: plan.pretraining_settings(wildcards.ssl),
         code=code_digest("pretrain.export"),
+    message:
+        "Export {wildcards.ssl} on {wildcards.corpus}, seed {wildcards.seed} in SSAST's layout"
     script:
         "../scripts/export_ssast.py"

@@ -6,7 +6,7 @@ from tymbal.smk import step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.norm import fit_norm
+        from tymbal.fit_norm import fit_norm
         from tymbal.pretrain.corpus import joined_ids, read_corpus
         from tymbal.store import FeatureStore
 

@@ -6,9 +6,13 @@ from tymbal.smk import step
 
 if __name__ == "__main__":
     with step(snakemake):
+        from tymbal.config.models import Statistics
+        from tymbal.fit_norm import fit_norm
         from tymbal.folds import clip_ids, read_folds
-        from tymbal.norm import fit_norm
         from tymbal.store import FeatureStore
 
         train = clip_ids(read_folds(Path(snakemake.input.folds)), int(snakemake.wildcards.fold), "train")
-        fit_norm(FeatureStore(Path(snakemake.input.store).parent), train).write(Path(snakemake.output.norm))
+        fitted = fit_norm(FeatureStore(Path(snakemake.input.store).parent), train)
+        for model, given in snakemake.params.published.items():  # looked at here, before a training waits for a GPU
+            fitted.replaced(model, Statistics(**given))
+        fitted.write(Path(snakemake.output.norm))

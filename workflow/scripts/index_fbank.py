@@ -6,6 +6,6 @@ from tymbal.smk import step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.compute import write_index
+        from tymbal.layout import write_index
 
         write_index([Path(part) for part in snakemake.input.parts], Path(snakemake.output.index).parent)

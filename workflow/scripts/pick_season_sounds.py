@@ -6,7 +6,7 @@ from tymbal.smk import season, step
 
 if __name__ == "__main__":
     with step(snakemake):
-        from tymbal.predict.sounds import Inputs, Outputs, pick_sounds
+        from tymbal.predict.make_sounds import Inputs, Outputs, pick_sounds
         from tymbal.runs import CALIBRATION, CARD
 
         asked, files, made = season(snakemake), snakemake.input, snakemake.output

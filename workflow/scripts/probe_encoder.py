@@ -8,7 +8,6 @@ if __name__ == "__main__":
     with step(snakemake):
         from pydantic import TypeAdapter
 
-        from tymbal.config.models import Net
         from tymbal.evaluate.tables import write_table
         from tymbal.pretrain.probe import Inputs, Task, probe
 
@@ -22,7 +21,7 @@ if __name__ == "__main__":
                 init=Path(files.init[0]) if files.init else None,
             ),
             run_of(snakemake.wildcards),
-            Task(**{**settings, "net": TypeAdapter(Net).validate_python(settings["net"])}),
+            TypeAdapter(Task).validate_python(settings),
             device=device(snakemake),
         )
         write_table(table, Path(snakemake.output.probe))

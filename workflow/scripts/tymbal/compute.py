@@ -23,7 +23,7 @@ from tymbal.config.models import Frontend
 from tymbal.diagnose import diagnose
 from tymbal.errors import InputError
 from tymbal.fbank import BACKENDS
-from tymbal.files import atomic, fingerprint, read_json, sha256, write_json, write_text
+from tymbal.files import atomic, fingerprint, sha256, write_json, write_text
 from tymbal.imported import read_features, undo
 from tymbal.layout import COLUMNS, INDEX, SHARD_FRAMES, STATE, read_index
 from tymbal.progress import Progress
@@ -129,39 +129,6 @@ def compute_part(
     if shard:
         finished.append(_write_shard(work, len(finished), shard))
     _finish(work, out, finished, state)
-
-
-def write_index(parts: Sequence[Path], folder: Path) -> None:
-    """Write the index and the state of a store whose parts are finished.
-
-    Args:
-        parts: folders that `compute_part` wrote, below `folder`.
-        folder: the store.
-
-    Raises:
-        InputError: parts with other features than the first, or clips that are in two parts.
-    """
-    state = read_json(parts[0] / STATE)
-    problems = [
-        f"{part}: its state differs from that of {parts[0]}" for part in parts if read_json(part / STATE) != state
-    ]
-    indices = []
-    for part in parts:
-        index = read_index(part / INDEX)
-        if len(index):
-            indices.append(index.assign(shard=f"{part.relative_to(folder).as_posix()}/" + index["shard"]))
-    index = pd.concat(indices, ignore_index=True)
-    twice = index[index["clip_id"].duplicated(keep=False)]
-    problems += [
-        f"{clip_id}: in {' and '.join(rows['shard'])}" for clip_id, rows in twice.groupby("clip_id", sort=False)
-    ]
-    if problems:
-        raise InputError.listing(
-            f"parts of {folder} do not fit together", problems, "delete the folder; compute_fbank makes it again"
-        )
-    write_csv(index, folder / INDEX)
-    write_json(folder / STATE, state)
-    log.info("%d clips, %d frames, %d parts, state %s", len(index), index["n_frames"].sum(), len(parts), state)
 
 
 def _check_declaration(files: Sequence[Path], features: Features) -> None:

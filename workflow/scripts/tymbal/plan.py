@@ -285,6 +285,15 @@ class Plan:
         """Feature stores of a corpus's data sets, by their indices, in the order of its parts."""
         return [f"results/{dataset}/fbank/{frontend}/index.csv" for dataset in self.corpus_datasets(corpus)]
 
+    def published_norms(self, dataset: str, frontend: str) -> dict[str, dict[str, float]]:
+        """Model -> mean and std that it is to be normalised by, of those trained on a data set's features."""
+        models = {name: self.config.models[name] for of, name in self.pairs if of == dataset}
+        return {
+            name: model.norm.model_dump(mode="json")
+            for name, model in models.items()
+            if model.frontend == frontend and model.norm != "fitted"
+        }
+
     def corpus_norm(self, corpus: str, ssl: str) -> str:
         """The normalisation statistics of a pre-training."""
         return f"results/pretrain/{corpus}/norm/{self.config.pretraining[ssl].frontend}.json"
@@ -315,7 +324,7 @@ class Plan:
         """What a probe of a model's starting weights shares with its fine-tuning."""
         settings = self.config.models[model]
         return {
-            **settings.model_dump(mode="json", include={"net", "padding", "long_clips"}),
+            **settings.model_dump(mode="json", include={"net", "norm", "padding", "long_clips"}),
             "label_percent": settings.train.label_percent,
             "target_rule": self.config.evaluation.target_rule,
             "single_label": self.single_label(dataset),

@@ -13,8 +13,8 @@ import torch
 from tymbal.errors import InputError
 from tymbal.evaluate.thresholds import read_thresholds, write_thresholds
 from tymbal.files import new_folder, sha256
-from tymbal.models.build import build, load_model
-from tymbal.models.card import ModelCard, read_model_card, save_model
+from tymbal.models.build import build, load_model, save_model
+from tymbal.models.card import ModelCard, read_model_card
 from tymbal.models.heads import class_rows
 from tymbal.models.sources import LOADERS
 from tymbal.runs import CALIBRATION, CARD, THRESHOLDS, WEIGHTS

@@ -317,6 +317,18 @@ class Finetuning(Training):
         return filled(raw, FINETUNING[raw["preset"] if raw["preset"] in tuple(FINETUNING) else "sslam-spass"])
 
 
+class Statistics(Settings):
+    """Published mean and standard deviation of log-mel."""
+
+    mean: float
+    """that is subtracted, natural logarithm"""
+    std: Annotated[float, Field(gt=0)]
+    """twice which is divided by, natural logarithm"""
+
+
+Norm = Literal["fitted"] | Statistics
+
+
 class Model(Settings):
     """A named variant: front end, network, starting weights, training."""
 
@@ -332,6 +344,10 @@ class Model(Settings):
     keep_head: bool = False
     """`true`: keep the classification head of `init` too, a fine-tuned model of ours with the data set's classes,
     `pooling` and `loss`; see [other classes](../docs/predict.md#other-classes)"""
+    norm: Norm = "fitted"
+    """what the input is normalised by: `fitted`, mean and standard deviation of the fold's training clips; or published
+    ones, with which others are to be compared. Those that cannot be of these clips (a wrong sign, another kind
+    of log-mel) stop the run before any training"""
     padding: Padding = "mean"
     """how clips shorter than `n_frames` are filled: `mean` (0 after normalising) or `original` (zeros in log-mel
     before normalising, as the released checkpoints were trained); or `ignored`, [below](#padding-ignored)"""

@@ -1,4 +1,4 @@
-"""Our own models in files: weights as safetensors, beside a JSON card with all that is needed to use them."""
+"""The JSON card of a trained model: all that is needed to use the weights beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,8 +10,7 @@ from pydantic import TypeAdapter
 
 from tymbal.config.models import Loss, Net, Padding
 from tymbal.errors import InputError
-from tymbal.models.classifier import Classifier
-from tymbal.models.weights import read_card, save_weights
+from tymbal.models.cards import read_card
 from tymbal.norm import Scale
 
 
@@ -57,20 +56,8 @@ def class_misfits(card: ModelCard, classes: Sequence[str]) -> list[str]:
     ]
 
 
-def save_model(path: Path, card_path: Path, model: Classifier, card: ModelCard) -> None:
-    """Write weights and card.
-
-    Args:
-        path: safetensors file to write.
-        card_path: JSON file to write.
-        model: on any device.
-        card: describes it.
-    """
-    save_weights(path, card_path, model, card)
-
-
 def read_model_card(path: Path) -> tuple[ModelCard, Net]:
-    """Read the card that `save_model` wrote.
+    """Read the card that `build.save_model` wrote.
 
     Returns:
         The card, and the network it tells of.

@@ -7,8 +7,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from tymbal.config.models import Encoder as Net
+from tymbal.models.cards import read_card
 from tymbal.models.encoder import Encoder
-from tymbal.models.weights import read_card, save_weights
+from tymbal.models.weights import save_weights
 
 
 @dataclass(frozen=True)

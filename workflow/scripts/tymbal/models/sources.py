@@ -14,10 +14,11 @@ from tymbal.errors import InputError
 from tymbal.files import read_json
 from tymbal.models import ssast_start, sslam_start
 from tymbal.models.card import ModelCard, read_model_card
+from tymbal.models.cards import MISSING
 from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL, LoadReport, Source
 from tymbal.models.encoder import Encoder
 from tymbal.models.encoder_card import EncoderCard, read_encoder_card
-from tymbal.models.weights import MISSING, read_weights
+from tymbal.models.weights import read_weights
 from tymbal.spectrogram import FeatureState
 
 ORIGINALS = (ssast_start.original, sslam_start.original)  # each knows the files of a method's authors

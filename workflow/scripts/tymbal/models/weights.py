@@ -1,20 +1,16 @@
-"""Weights as safetensors with a JSON card beside them: what the files of our own models have in common."""
+"""Weights as safetensors with a JSON card beside them."""
 
 import dataclasses
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import safetensors.torch
-from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tymbal.errors import InputError
-from tymbal.files import atomic, read_json, write_json
-
-Network = TypeVar("Network")
-
-MISSING = "{}: no such file. Weights (.safetensors) are of use only with their card (.json) beside them."
+from tymbal.files import atomic, write_json
+from tymbal.models.cards import MISSING
 
 
 def save_weights(path: Path, card_path: Path, model: nn.Module, card: Any) -> None:
@@ -44,30 +40,3 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         return safetensors.torch.load_file(path)
     except SafetensorError as error:
         raise InputError(f"{path} is not a safetensors file ({error}). Delete it and run its rule again.") from error
-
-
-def read_card(path: Path, kind: type, networks: TypeAdapter[Network]) -> tuple[dict[str, Any], Network]:
-    """Read a card.
-
-    Args:
-        path: JSON file.
-        kind: the dataclass whose fields it must have, `net` among them.
-        networks: what `net` may be.
-
-    Returns:
-        Its content, and the network it tells of.
-
-    Raises:
-        InputError: the file is missing or damaged, another one, or of an unknown network.
-    """
-    if not path.is_file():
-        raise InputError(MISSING.format(path))
-    content = read_json(path)
-    names = {field.name for field in dataclasses.fields(kind)}
-    if not isinstance(content, dict) or content.keys() != names:
-        found = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path} is no {kind.__name__}: expected the keys {sorted(names)}, found {found}.")
-    try:
-        return content, networks.validate_python(content["net"])
-    except ValidationError as error:
-        raise InputError(f"{path} has a network this version does not know: {error}. Train it again.") from None

@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from tymbal.config import TargetRule
-from tymbal.config.models import EncoderSettings, Net, Padding
+from tymbal.config.models import EncoderSettings, Net, Norm, Padding
 from tymbal.errors import InputError
 from tymbal.evaluate.metrics import evaluate, headline
 from tymbal.evaluate.starts import corpora_of, known_of_test_clips
@@ -71,6 +71,7 @@ class Task:
 
     Args:
         net: the network, an encoder with a classifier.
+        norm: what the input is normalised by.
         padding: what short clips are filled up with.
         long_clips: whether clips may be cut to the network's length.
         label_percent: how much of the training part has labels.
@@ -79,6 +80,7 @@ class Task:
     """
 
     net: Net
+    norm: Norm
     padding: Padding
     long_clips: Literal["error", "cut"]
     label_percent: int
@@ -107,7 +109,7 @@ def probe(inputs: Inputs, run: Run, task: Task, device: torch.device) -> pd.Data
     manifest = read_manifest(inputs.manifest)
     classes = class_names(manifest)
     store = FeatureStore(inputs.store)
-    norm = NormStats.read(inputs.norm)
+    norm = NormStats.read(inputs.norm).replaced(run.model, task.norm)
     folds = read_folds(inputs.folds)
     ids = {"train": clip_ids(folds, run.fold, "train", task.label_percent), "val": clip_ids(folds, run.fold, "val")}
     if empty := [part for part in ids if not ids[part]]:

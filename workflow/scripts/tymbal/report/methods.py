@@ -22,7 +22,7 @@ from tymbal.config.data import (
     TagSource,
     Windows,
 )
-from tymbal.config.models import Frontend
+from tymbal.config.models import Frontend, Norm
 from tymbal.evaluate.tables import rows_of
 from tymbal.evaluate.targets import MEANING
 from tymbal.evaluate.weighted import N_BINS
@@ -87,7 +87,7 @@ def write_methods(config: Config, tables: Mapping[str, pd.DataFrame], dataset: s
     sentences = [
         *_data(dataset, settings, own["ingest"], n_classes, citations),
         *_parts(settings.split, own["balance"], own["audit"], runs),
-        *_features(settings, config.frontends[how.frontend]),
+        *_features(settings, config.frontends[how.frontend], how.norm),
         *network(how, _clip_frames(settings, config.frontends[how.frontend]), runs, citations),
         *start(config, how, runs, tables["pretraining"], tables["corpora"], citations),
         *training(how, runs, citations),
@@ -179,7 +179,7 @@ def _parts(split: Split, balance: pd.DataFrame, audit: pd.DataFrame, runs: pd.Da
     yield f"Test clips against training clips: {found}."
 
 
-def _features(settings: Dataset, frontend: Frontend) -> Iterator[str]:
+def _features(settings: Dataset, frontend: Frontend, norm: Norm) -> Iterator[str]:
     if settings.features is None:
         state = FeatureState.of(frontend)
         channels = "mixed to mono" if settings.channel == "mix" else f"reduced to channel {settings.channel}"
@@ -198,6 +198,9 @@ def _features(settings: Dataset, frontend: Frontend) -> Iterator[str]:
     yield (
         "The mean over all features of the training clips was subtracted from the input, and the difference divided by "
         "twice their standard deviation."
+        if norm == "fitted"
+        else f"A published mean, {number(norm.mean)}, was subtracted from the input, and the difference divided by "
+        f"twice a published standard deviation, {number(norm.std)}."
     )
 
 

@@ -23,8 +23,8 @@ from tymbal.files import fingerprint, sha256, write_json
 from tymbal.folds import clip_ids, read_folds
 from tymbal.inference import mean_loss, predict, scores
 from tymbal.ingest.manifest import class_names, labels, read_manifest
-from tymbal.models.build import build
-from tymbal.models.card import ModelCard, save_model
+from tymbal.models.build import build, save_model
+from tymbal.models.card import ModelCard
 from tymbal.models.classifier import Classifier
 from tymbal.models.encoder import Encoder
 from tymbal.models.heads import keep_head
@@ -103,7 +103,7 @@ def finetune(
     manifest = read_manifest(inputs.manifest)
     classes = class_names(manifest)
     store = FeatureStore(inputs.store)
-    norm = NormStats.read(inputs.norm)
+    norm = NormStats.read(inputs.norm).replaced(run.model, settings.norm)
     scale = Scale.of(norm.mean, norm.std, settings.padding)
     folds = read_folds(inputs.folds)
     ids = {part: clip_ids(folds, run.fold, part) for part in ("train", "val")}
