@@ -292,8 +292,8 @@ class Finetuning(Training):
     """train the classification head alone"""
     patchout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """share of the patches that each training clip goes without, drawn anew every time: steps are shorter and need
-    less memory. Of `ssast` and `sslam`, without use with `freeze_encoder`; validation, evaluation and prediction
-    see all patches"""
+    less memory; see [what it costs](../docs/performance.md#leaving-patches-out). Of `ssast` and `sslam`, without use
+    with `freeze_encoder`; validation, evaluation and prediction see all patches"""
     optimizer: LayeredOptimizer
     schedule: Annotated[StepSchedule | CosineSchedule, Field(discriminator="name")]
     """how the rate changes; `name` chooses `step` or `cosine` of [these](#schedule)"""
