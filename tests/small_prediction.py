@@ -12,9 +12,10 @@ from tymbal.evaluate.calibration import Calibration, write_calibration
 from tymbal.evaluate.thresholds import Threshold, write_thresholds
 from tymbal.fbank import fbank
 from tymbal.files import write_json
-from tymbal.models.build import build, save_model
+from tymbal.models.build import build
 from tymbal.models.card import ModelCard
 from tymbal.models.classifier import Classifier
+from tymbal.models.weights import save_weights
 from tymbal.spectrogram import FeatureState
 
 CPU = torch.device("cpu")
@@ -55,7 +56,7 @@ def small_model(folder: Path, net=SSAST, loss="bce", sample_rate=16000, **change
         "provenance": {},
     }
     folder.mkdir(parents=True, exist_ok=True)
-    save_model(folder / "model.safetensors", folder / "model.json", model, ModelCard(**{**card, **changed}))
+    save_weights(folder / "model.safetensors", folder / "model.json", model, ModelCard(**{**card, **changed}))
     write_thresholds(folder / "thresholds.json", {name: Threshold(threshold=0.5) for name in CLASSES})
     calibration = Calibration("temperature", loss, 1.25, None, None, 50, 0.1, 0.1, 0.1, 0.1)
     write_calibration(folder / "calibration.json", calibration)

@@ -14,8 +14,9 @@ from harness import Measurement, benchmark, median
 from tymbal.config.models import Frontend, Ssast
 from tymbal.config.predict import Predict
 from tymbal.devices import peak_memory_mb
-from tymbal.models.build import build, save_model
+from tymbal.models.build import build
 from tymbal.models.card import ModelCard
+from tymbal.models.weights import save_weights
 from tymbal.predict.model import Predictor
 from tymbal.predict.shard import predict_part
 from tymbal.predict.stream import read_windows
@@ -106,7 +107,7 @@ def _folder(size: str, minutes: int) -> Iterator[Path]:
     minute = np.random.default_rng(0).integers(-3000, 3000, 60 * RATE, np.int16)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        save_model(folder / "model.safetensors", folder / "model.json", model, card)
+        save_weights(folder / "model.safetensors", folder / "model.json", model, card)
         with soundfile.SoundFile(folder / "sound.wav", "w", RATE, 1) as file:
             for _ in range(minutes):
                 file.write(minute)

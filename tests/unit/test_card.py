@@ -10,9 +10,10 @@ import torch
 
 from tymbal.config.models import Cnn, Net, Ssast
 from tymbal.errors import InputError
-from tymbal.models.build import build, load_model, save_model
+from tymbal.models.build import build, load_model
 from tymbal.models.card import ModelCard, check_classes
 from tymbal.models.ssast import SIZES, Size
+from tymbal.models.weights import save_weights
 from tymbal.norm import Scale
 
 N_MELS = 32
@@ -49,7 +50,7 @@ def save(folder: Path, net: Net):
     paths = folder / "model.safetensors", folder / "model.json"
     card = dataclasses.replace(CARD, net=net.model_dump(mode="json"))
     model = build(net, N_MELS, len(CARD.classes), torch.Generator().manual_seed(5))
-    save_model(*paths, model, card)
+    save_weights(*paths, model, card)
     return model, card, *paths
 
 

@@ -11,13 +11,14 @@ from helpers import SHARED, needs_shared
 from small_pretraining import pretraining
 from tymbal.config.models import Cnn, Frontend, Ssast, SsastEncoder
 from tymbal.errors import InputError
-from tymbal.models.build import build, save_model
+from tymbal.models.build import build
 from tymbal.models.card import ModelCard
 from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL
 from tymbal.models.classifier import is_head
-from tymbal.models.encoder_card import EncoderCard, read_encoder_card, save_encoder
+from tymbal.models.encoder_card import EncoderCard, read_encoder_card
 from tymbal.models.sources import load_start
 from tymbal.models.ssast import SIZES, SSAST, Size
+from tymbal.models.weights import save_weights
 from tymbal.pretrain.export import export_ssast
 from tymbal.pretrain.ssast import MaskedPatchModel
 from tymbal.spectrogram import FeatureState
@@ -68,7 +69,7 @@ def encoder(tmp_path):
 
     def write(net: SsastEncoder = NET, n_mels: int = N_MELS):
         path, model = tmp_path / "encoder.safetensors", pretext_model(net, n_mels, seed=7)
-        save_encoder(path, path.with_suffix(".json"), model, encoder_card(net, n_mels))
+        save_weights(path, path.with_suffix(".json"), model, encoder_card(net, n_mels))
         return model, path
 
     return write
@@ -93,7 +94,7 @@ def finetuned(tmp_path):
             corpus=CORPUS,
             provenance={},
         )
-        save_model(path, path.with_suffix(".json"), model, card)
+        save_weights(path, path.with_suffix(".json"), model, card)
         return model, path
 
     return write
@@ -263,7 +264,7 @@ def test_only_what_the_original_can_read_is_exported(encoder, tmp_path):
     with pytest.raises(InputError, match=r"patches of 8 x 8.*only patches of 256 values"):
         export_ssast(path, pretraining(net), tmp_path / "ssast.pth")
     _, path = encoder()
-    save_encoder(path, path.with_suffix(".json"), classifier(), encoder_card())
+    save_weights(path, path.with_suffix(".json"), classifier(), encoder_card())
     with pytest.raises(InputError, match=r"head\.1\.bias: in the file, but not in the model"):
         export_ssast(path, pretraining(NET), tmp_path / "ssast.pth")
     assert not (tmp_path / "ssast.pth").exists()

@@ -12,9 +12,10 @@ from small_prediction import CNN, small_model, sound
 from tymbal.errors import InputError
 from tymbal.export.hugging_face import export_hugging_face
 from tymbal.fbank import fbank
-from tymbal.models.build import build, load_model, save_model
+from tymbal.models.build import build, load_model
 from tymbal.models.card import read_model_card
 from tymbal.models.ssast import SIZES
+from tymbal.models.weights import save_weights
 
 NET = {"arch": "ssast", "size": "tiny", "patch": (8, 8), "stride": (8, 6), "n_frames": 48, "pooling": "cls"}
 PROVENANCE = {"dataset": "pond", "model": "ssast-tiny", "fold": 1, "seed": 0}
@@ -48,7 +49,7 @@ def strong_weights(folder: Path) -> None:
         model.norm.weight.mul_(0.02)
         model.norm.bias.mul_(0.02)
         model.head[1].weight.mul_(10)
-    save_model(folder / "model.safetensors", folder / "model.json", model, card)
+    save_weights(folder / "model.safetensors", folder / "model.json", model, card)
 
 
 @pytest.mark.parametrize("loss", ["bce", "ce"])

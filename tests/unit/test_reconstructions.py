@@ -8,8 +8,9 @@ import torch
 from helpers import write_store
 from small_pretraining import pretraining
 from tymbal.config.models import SsastEncoder
-from tymbal.models.encoder_card import EncoderCard, save_encoder
+from tymbal.models.encoder_card import EncoderCard
 from tymbal.models.ssast import SIZES, Size
+from tymbal.models.weights import save_weights
 from tymbal.pretrain.examples import N_EXAMPLES, pick_reconstructions
 from tymbal.pretrain.ssast import MaskedPatchModel
 from tymbal.store import FeatureStore
@@ -48,7 +49,7 @@ def pick(tmp_path, store, objective, change, **masking) -> dict[str, np.ndarray]
     with torch.no_grad():
         change(model)
     card = EncoderCard(NET.model_dump(mode="json"), 128, MEAN, STD, store.state.to_json(), {}, {})
-    save_encoder(tmp_path / "encoder.safetensors", tmp_path / "encoder.json", model, card)
+    save_weights(tmp_path / "encoder.safetensors", tmp_path / "encoder.json", model, card)
     encoder, out = tmp_path / "encoder.safetensors", tmp_path / "out.npz"
     pick_reconstructions(encoder, tmp_path / "clips.csv", store, settings, 0, out)
     with np.load(out) as file:

@@ -13,7 +13,7 @@ from pages import Page
 from small_prediction import small_model
 from small_season import CLASSES, FILES, small_season
 from tymbal.evaluate.thresholds import Threshold, write_thresholds
-from tymbal.predict import detections, drift, sounds
+from tymbal.predict import detections, drift, make_sounds
 from tymbal.predict.reference import Reference
 from tymbal.report import document, season_figures, season_page
 from tymbal.report.season_page import Season, write_season_page
@@ -56,8 +56,8 @@ def written(root: Path, card: Path, files=FILES, reference=None, threshold=0.4) 
     drift.compare_with_training(
         scores, folder / "embeddings.npy", table, thresholds, folder / "reference.npz", compared
     )
-    picked = sounds.Outputs(folder / "top_clips.csv", folder / "sounds.npz")
-    sounds.pick_sounds(season.root, "mix", sounds.Inputs(*at.values(), card), picked)
+    picked = make_sounds.Outputs(folder / "top_clips.csv", folder / "sounds.npz")
+    make_sounds.pick_sounds(season.root, "mix", make_sounds.Inputs(*at.values(), card), picked)
     write_season_page(folder, folder / "index.html")
     return folder
 

@@ -16,14 +16,15 @@ from small_pretraining import pretraining
 from sslam_golden import original_name
 from tymbal.config.models import Frontend, Ssast, Sslam, SslamEncoder
 from tymbal.errors import InputError
-from tymbal.models.build import build, save_model
+from tymbal.models.build import build
 from tymbal.models.card import ModelCard
 from tymbal.models.checkpoints import OWN_ENCODER, OWN_MODEL
 from tymbal.models.classifier import is_head
-from tymbal.models.encoder_card import EncoderCard, save_encoder
+from tymbal.models.encoder_card import EncoderCard
 from tymbal.models.sources import ALLOWED, load_start
 from tymbal.models.sslam import SIZES, SSLAM, Size, sincos_positions
 from tymbal.models.sslam_start import FINETUNED, PRETRAINED
+from tymbal.models.weights import save_weights
 from tymbal.pretrain.sslam import MaskedLatentModel
 from tymbal.spectrogram import FeatureState
 
@@ -353,7 +354,7 @@ def test_a_part_that_is_there_must_be_whole(tmp_path):
 def encoder_file(folder: Path) -> tuple[MaskedLatentModel, Path]:
     path, model = folder / "encoder.safetensors", pretext_model(seed=7)
     card = EncoderCard(ENCODER.model_dump(mode="json"), 128, -4.5, 2.25, features().to_json(), CORPUS, {"seed": 3})
-    save_encoder(path, path.with_suffix(".json"), model, card)
+    save_weights(path, path.with_suffix(".json"), model, card)
     return model, path
 
 
@@ -372,7 +373,7 @@ def model_file(folder: Path) -> tuple[SSLAM, Path]:
         corpus=CORPUS,
         provenance={},
     )
-    save_model(path, path.with_suffix(".json"), model, card)
+    save_weights(path, path.with_suffix(".json"), model, card)
     return model, path
 
 

@@ -8,8 +8,9 @@ import torch
 from small_pretraining import pretraining
 from tymbal.config import load
 from tymbal.config.models import Frontend, SsastEncoder
-from tymbal.models.encoder_card import EncoderCard, save_encoder
+from tymbal.models.encoder_card import EncoderCard
 from tymbal.models.ssast import SIZES, Size
+from tymbal.models.weights import save_weights
 from tymbal.plan import Plan
 from tymbal.pretrain.ssast import MaskedPatchModel
 from tymbal.spectrogram import FeatureState
@@ -59,7 +60,7 @@ def encoder(tmp_path, monkeypatch):
             provenance={},
         )
         model = MaskedPatchModel(pretraining(net), 128, torch.Generator().manual_seed(0))
-        save_encoder(path, path.with_suffix(".json"), model, card)
+        save_weights(path, path.with_suffix(".json"), model, card)
         return str(path)
 
     return write

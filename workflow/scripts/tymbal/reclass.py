@@ -13,10 +13,11 @@ import torch
 from tymbal.errors import InputError
 from tymbal.evaluate.thresholds import read_thresholds, write_thresholds
 from tymbal.files import new_folder, sha256
-from tymbal.models.build import build, load_model, save_model
+from tymbal.models.build import build, load_model
 from tymbal.models.card import ModelCard, read_model_card
 from tymbal.models.heads import class_rows
 from tymbal.models.sources import LOADERS
+from tymbal.models.weights import save_weights
 from tymbal.runs import CALIBRATION, CARD, THRESHOLDS, WEIGHTS
 from tymbal.seeds import derive
 
@@ -107,7 +108,7 @@ def change_classes(folder: Path, out: Path, changes: Changes) -> ModelCard:
     told = {"model_sha256": sha256(weights), "classes": {name: list(parts) for name, parts in made.items()}}
     card = dataclasses.replace(card, classes=tuple(made), provenance={**card.provenance, "changed_from": told})
     with new_folder(out) as partial:
-        save_model(partial / weights.name, partial / card_path.name, changed, card)
+        save_weights(partial / weights.name, partial / card_path.name, changed, card)
         if renamed:
             _keep_choices(folder, partial, made)
     return card

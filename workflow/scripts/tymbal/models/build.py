@@ -12,7 +12,7 @@ from tymbal.models.classifier import Classifier
 from tymbal.models.cnn import SBCNN
 from tymbal.models.ssast import SSAST
 from tymbal.models.sslam import SSLAM
-from tymbal.models.weights import read_weights, save_weights
+from tymbal.models.weights import read_weights
 
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {  # by arch; of (net, n_mels, n_classes, generator)
     "ssast": SSAST,
@@ -33,20 +33,8 @@ def build(net: Net, n_mels: int, n_classes: int, generator: torch.Generator) -> 
     return CLASSIFIERS[net.arch](net, n_mels, n_classes, generator)
 
 
-def save_model(path: Path, card_path: Path, model: Classifier, card: ModelCard) -> None:
-    """Write weights and card.
-
-    Args:
-        path: safetensors file to write.
-        card_path: JSON file to write.
-        model: on any device.
-        card: describes it.
-    """
-    save_weights(path, card_path, model, card)
-
-
 def load_model(path: Path, card_path: Path) -> tuple[Classifier, ModelCard]:
-    """Read what `save_model` wrote.
+    """Read what `weights.save_weights` wrote.
 
     Returns:
         The model on the CPU in evaluation mode, and its card.

@@ -57,7 +57,7 @@ def class_misfits(card: ModelCard, classes: Sequence[str]) -> list[str]:
 
 
 def read_model_card(path: Path) -> tuple[ModelCard, Net]:
-    """Read the card that `build.save_model` wrote.
+    """Read the card that `weights.save_weights` wrote.
 
     Returns:
         The card, and the network it tells of.

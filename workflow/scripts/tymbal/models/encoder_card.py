@@ -1,4 +1,4 @@
-"""A pre-trained encoder in files: weights as safetensors, beside a JSON card with all that is needed to use them."""
+"""The JSON card of a pre-trained encoder: all that is needed to use the weights beside it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +8,6 @@ from pydantic import TypeAdapter
 
 from tymbal.config.models import Encoder as Net
 from tymbal.models.cards import read_card
-from tymbal.models.encoder import Encoder
-from tymbal.models.weights import save_weights
 
 
 @dataclass(frozen=True)
@@ -25,20 +23,8 @@ class EncoderCard:
     provenance: dict[str, Any]
 
 
-def save_encoder(path: Path, card_path: Path, model: Encoder, card: EncoderCard) -> None:
-    """Write weights, those of the pretext task's own layers among them, and card.
-
-    Args:
-        path: safetensors file to write.
-        card_path: JSON file to write.
-        model: on any device.
-        card: describes it.
-    """
-    save_weights(path, card_path, model, card)
-
-
 def read_encoder_card(path: Path) -> tuple[EncoderCard, Net]:
-    """Read the card that `save_encoder` wrote.
+    """Read the card that `weights.save_weights` wrote.
 
     Returns:
         The card, and the network it tells of.

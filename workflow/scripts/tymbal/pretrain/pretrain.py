@@ -21,8 +21,9 @@ from tymbal.devices import peak_memory_mb
 from tymbal.energy import known
 from tymbal.errors import InputError
 from tymbal.files import fingerprint, read_json, sha256, write_json
-from tymbal.models.encoder_card import EncoderCard, save_encoder
+from tymbal.models.encoder_card import EncoderCard
 from tymbal.models.sources import load_start
+from tymbal.models.weights import save_weights
 from tymbal.norm import NormStats, Scale
 from tymbal.pretrain.build import build_pretext
 from tymbal.pretrain.check import MOST_CLIPS, Check, Part, evenly
@@ -161,7 +162,7 @@ def pretrain(
         corpus=facts,
         provenance={**run._asdict(), "code": code, "fingerprint": checkpoints.fingerprint},
     )
-    save_encoder(outputs.encoder, outputs.card, model, card)
+    save_weights(outputs.encoder, outputs.card, model, card)
     history = pd.DataFrame(state.history).rename(columns={"round": "check"})
     history.insert(2, "epoch", history["step"] / plan.steps_per_epoch)
     history["best"] = (history["check"] == state.best_round).astype(int)

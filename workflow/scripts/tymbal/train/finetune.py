@@ -23,12 +23,13 @@ from tymbal.files import fingerprint, sha256, write_json
 from tymbal.folds import clip_ids, read_folds
 from tymbal.inference import mean_loss, predict, scores
 from tymbal.ingest.manifest import class_names, labels, read_manifest
-from tymbal.models.build import build, save_model
+from tymbal.models.build import build
 from tymbal.models.card import ModelCard
 from tymbal.models.classifier import Classifier
 from tymbal.models.encoder import Encoder
 from tymbal.models.heads import keep_head
 from tymbal.models.sources import load_start
+from tymbal.models.weights import save_weights
 from tymbal.norm import NormStats, Scale
 from tymbal.provenance import environment, now
 from tymbal.runs import Run
@@ -193,7 +194,7 @@ def finetune(
         corpus=heard,
         provenance={**run._asdict(), "code": code, "fingerprint": checkpoints.fingerprint},
     )
-    save_model(outputs.model, outputs.card, model, card)
+    save_weights(outputs.model, outputs.card, model, card)
     history = pd.DataFrame(state.history).rename(columns={"round": "epoch"}).drop(columns="step")
     slope, offset = rate_line(rates.head_lr, rates.lr, min_rate(schedule))
     history.insert(2, "head_lr", slope * history["lr"] + offset)
