@@ -13,6 +13,6 @@ if __name__ == "__main__":
 
         train = clip_ids(read_folds(Path(snakemake.input.folds)), int(snakemake.wildcards.fold), "train")
         fitted = fit_norm(FeatureStore(Path(snakemake.input.store).parent), train)
-        for model, given in snakemake.params.published.items():  # looked at here, before a training waits for a GPU
-            fitted.replaced(model, Statistics(**given))
+        # Here, before a training waits for a GPU.
+        fitted.check_published({model: Statistics(**given) for model, given in snakemake.params.published.items()})
         fitted.write(Path(snakemake.output.norm))

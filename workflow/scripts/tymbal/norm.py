@@ -1,10 +1,11 @@
 """Normalisation: mean and standard deviation of the training features, and what they make of a model's input."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tymbal.config.models import Norm, Padding
+from tymbal.config.models import Norm, Padding, Statistics
 from tymbal.errors import InputError
 from tymbal.files import read_json, write_json
 
@@ -41,22 +42,41 @@ class NormStats:
             norm: its setting.
 
         Raises:
-            InputError: the published ones cannot be of the clips that these were fitted on.
+            InputError: as of `check_published`.
         """
         if norm == "fitted":
             return self
-        told = (
-            f"models.{model}.norm: mean {norm.mean:g}, std {norm.std:g}; the training clips have mean "
-            f"{self.mean:.4g}, std {self.std:.4g}"
-        )
-        if abs(-norm.mean - self.mean) < abs(norm.mean - self.mean):
-            raise InputError(f"{told}. The mean has the wrong sign: it is subtracted. Correct it, or set `fitted`.")
-        if abs(norm.mean - self.mean) > FAR * self.std or not 1 / FAR < norm.std / self.std < FAR:
-            raise InputError(
-                f"{told}. They are of another kind of log-mel (here of samples in -1 to 1, natural logarithms), or of "
-                "very different sound. Correct them, or set `fitted`."
-            )
+        self.check_published({model: norm})
         return dataclasses.replace(self, mean=norm.mean, std=norm.std)
+
+    def check_published(self, published: Mapping[str, Statistics]) -> None:
+        """Hold what models are to be normalised by against these.
+
+        Args:
+            published: model -> mean and standard deviation.
+
+        Raises:
+            InputError: some cannot be of the clips that these were fitted on.
+        """
+        problems = [
+            f"models.{model}.norm: mean {norm.mean:g}, std {norm.std:g}: {misfit}"
+            for model, norm in published.items()
+            if (misfit := self._misfit(norm))
+        ]
+        if problems:
+            raise InputError.listing(
+                f"published statistics that cannot be of the training clips, which have mean {self.mean:.4g} and std "
+                f"{self.std:.4g}",
+                problems,
+                "correct them, or set `fitted`",
+            )
+
+    def _misfit(self, norm: Statistics) -> str:
+        if abs(-norm.mean - self.mean) < abs(norm.mean - self.mean):
+            return "the mean has the wrong sign, it is subtracted"
+        if abs(norm.mean - self.mean) > FAR * self.std or not 1 / FAR < norm.std / self.std < FAR:
+            return "of another kind of log-mel (here natural, of samples in -1 to 1), or of very different sound"
+        return ""
 
 
 @dataclass(frozen=True)
