@@ -84,8 +84,8 @@ def test_all_models_with_wrong_statistics_are_told_at_once():
     assert str(told.value).splitlines()[:3] == [
         "published statistics that cannot be of the training clips, which have mean -6.5 and std 5.7: 2 problems",
         "  - models.a.norm: mean 6.627, std 5.358: the mean has the wrong sign, it is subtracted",
-        "  - models.c.norm: mean -30, std 5: of another kind of log-mel (here natural, of samples in -1 to 1), or of very "
-        "different sound",
+        "  - models.c.norm: mean -30, std 5: of another kind of log-mel (here natural, of samples in -1 to 1), or of "
+        "very different sound",
     ]
 
 
