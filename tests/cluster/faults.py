@@ -12,6 +12,8 @@ from launcher import Launcher
 from slurm import Slurm, SlurmError
 
 PAUSE = 0.2  # seconds between looks
+# Seconds for which slurmd may still take a killed job for running: started there again, it would be refused and held.
+SETTLED = 10.0
 Fault = Callable[[Slurm, str], None]  # given the job's number
 
 
@@ -107,6 +109,7 @@ def fail_node(slurm: Slurm, job: str) -> None:
     slurm.run("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
     while any(f"[{job}." in " ".join(words) for words in _commands().values()):  # Slurm's own, one for each step
         time.sleep(PAUSE)
+    time.sleep(SETTLED)
     slurm.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
 
