@@ -1,6 +1,7 @@
 """What happens around a script's one library call, in a process of its own as under Snakemake."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -84,13 +85,15 @@ def test_out_of_time_is_told_without_a_traceback(run):
     assert "Traceback" not in log
 
 
-def test_a_schedulers_signal_ends_a_step_in_good_order(run):
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_schedulers_signal_or_a_key_ends_a_step_in_good_order(run, name):
+    """Launchers pass it on, and a key may be pressed again: what is tidied up is to come to its end."""
     status, _, log = run(
-        "import os, signal\ntry:\n    os.kill(os.getpid(), signal.SIGTERM)\n    print('went on')\n"
-        "finally:\n    os.kill(os.getpid(), signal.SIGTERM)\n    print('tidied up')"  # launchers pass it on, too
+        f"import os, signal\ntry:\n    os.kill(os.getpid(), signal.{name})\n    print('went on')\n"
+        f"finally:\n    os.kill(os.getpid(), signal.{name})\n    print('tidied up')"
     )
-    assert status == 128 + 15
-    assert log.count("ERROR stopped from outside (SIGTERM)") == 1
+    assert status == 128 + getattr(signal, name)
+    assert log.count(f"ERROR stopped from outside ({name}); the same command goes on") == 1
     assert "tidied up" in log
     assert "went on" not in log
     assert "Traceback" not in log

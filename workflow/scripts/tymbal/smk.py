@@ -44,7 +44,8 @@ def step(snakemake: Any, script: str | None = None) -> Iterator[None]:
         sys.exit(launch.work(script, launch.layout(snakemake.resources)))
     _redirect(Path(snakemake.log[0]))
     _limit_threads(snakemake.threads)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _terminated)
     caches = Path(tempfile.gettempdir()) / f"tymbal-{os.getuid()}"
     os.environ.setdefault("MPLCONFIGDIR", str(caches / "matplotlib"))
 
@@ -164,10 +165,10 @@ def _log_to(stream: TextIO) -> None:
 
 
 def _terminated(number: int, frame: Any) -> NoReturn:
-    """End in good order, partial files and staged copies removed: a cancelled job, its limit, a preemption."""
+    """End in good order, partial files and staged copies removed: a cancelled job, its limit, a preemption, Ctrl-C."""
     signal.signal(number, signal.SIG_IGN)  # schedulers and launchers tell it each; the removal is to come to its end
     if not launch.is_worker():  # these are ended when another fails, too
-        log.error("stopped from outside (%s)", signal.Signals(number).name)
+        log.error("stopped from outside (%s); the same command goes on", signal.Signals(number).name)
     sys.exit(128 + number)
 
 
