@@ -345,9 +345,9 @@ class Model(Settings):
     """`true`: keep the classification head of `init` too, a fine-tuned model of ours with the data set's classes,
     `pooling` and `loss`; see [other classes](../docs/predict.md#other-classes)"""
     norm: Norm = "fitted"
-    """what the input is normalised by: `fitted`, mean and standard deviation of the fold's training clips; or published
-    ones, with which others are to be compared. Those that cannot be of these clips (a wrong sign, another kind
-    of log-mel) stop the run before any training"""
+    """what the input is normalised by: `fitted`, mean and standard deviation of the fold's training clips; or those
+    that a method has published, to compare with its figures. If they cannot be of these clips (a wrong sign, another
+    kind of log-mel), the run stops before any training"""
     padding: Padding = "mean"
     """how clips shorter than `n_frames` are filled: `mean` (0 after normalising) or `original` (zeros in log-mel
     before normalising, as the released checkpoints were trained); or `ignored`, [below](#padding-ignored)"""
