@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,7 +48,7 @@ class Victim:
 
 
 def disturb(victims: list[Victim], slurm: Slurm, launcher: Launcher, seconds: float) -> None:
-    """Let all faults happen.
+    """Let all faults happen, each training's beside the others': some take long, and no training waits for another's.
 
     Args:
         victims: the trainings.
@@ -56,14 +57,25 @@ def disturb(victims: list[Victim], slurm: Slurm, launcher: Launcher, seconds: fl
         seconds: how long all of it may take.
     """
     deadline = time.monotonic() + seconds
-    while waiting := [victim for victim in victims if victim.faults]:
-        state = f"{waiting}:\n{slurm.run('squeue')}\n{launcher.output[-8000:]}"
-        assert launcher.running, f"the launcher ended before {state}"
-        assert time.monotonic() < deadline, f"after {seconds:.0f} s still to come: {state}"
-        for victim in waiting:
+
+    def state() -> str:
+        todo = [victim for victim in victims if victim.faults]
+        return f"{todo}:\n{slurm.run('squeue')}\n{launcher.output[-8000:]}"
+
+    def strike(victim: Victim) -> None:
+        while victim.faults:
+            assert launcher.running, f"the launcher ended before {state()}"
+            assert time.monotonic() < deadline, f"after {seconds:.0f} s still to come: {state()}"
             victim.strike(slurm)
-        hasten(slurm)
-        time.sleep(PAUSE)
+            time.sleep(PAUSE)
+
+    with ThreadPoolExecutor(len(victims)) as threads:
+        struck = [threads.submit(strike, victim) for victim in victims]
+        while not all(future.done() for future in struck):
+            hasten(slurm)
+            time.sleep(PAUSE)
+        for future in struck:
+            future.result()
 
 
 def running_job(slurm: Slurm, comment: str) -> str:
