@@ -396,7 +396,7 @@ def test_all_that_is_planned_is_got_recorded_and_told(tmp_path, monkeypatch):
     content = zipped(a=b"1")
     mirror = tmp_path / "mirror"
     mirror.mkdir()
-    for file, held in {"set.zip": content, "labels.csv": b"x", RELEASED[name].name: b"weights"}.items():
+    for file, held in {"set.zip": content, RELEASED[name].name: b"weights"}.items():
         (mirror / file).write_bytes(held)
     archives = [
         Archive(url="https://example.org/set.zip", into="set", strip=1, **published(content)),
@@ -406,6 +406,9 @@ def test_all_that_is_planned_is_got_recorded_and_told(tmp_path, monkeypatch):
     def get() -> list[str]:
         return download.download({"birds": archives}, [name], {"data": tmp_path / "data"}, str(mirror))
 
+    with pytest.raises(InputError, match=r"labels\.csv: no such file"):
+        get()
+    (mirror / "labels.csv").write_bytes(b"x")
     first = get()
     assert "not verified, as no checksum was published: labels.csv" in first[0]
     assert f"BSD-3-Clause): {local_path(name)}" in first[1]

@@ -100,15 +100,13 @@ def download(
             folder = locate(into, roots)
             mine = [archive for archive in archives if archive.into == into]
             arrived = get_folder([archive for archive in mine if _is_packed(archive)], folder, mirror)
-            single = [get_file(each, folder / each.name, mirror) for each in mine if not _is_packed(each)]
-            arrived += [each for each in single if each is not None]
+            record = results / name / "download.json"
+            _record(record, into, arrived)  # before any file beside it, which may fail
+            for each in mine:
+                if not _is_packed(each) and (one := get_file(each, folder / each.name, mirror)):
+                    _record(record, into, [one])
+                    arrived.append(one)
             told.append(f"{name}: {_line(folder, arrived)}")
-            if arrived:
-                record = results / name / "download.json"
-                before = read_json(record) if record.exists() else {}
-                told_of = {each["file"]: each for each in before.get(into, [])}
-                told_of |= {each.file: asdict(each) for each in arrived}
-                write_json(record, {**before, into: [told_of[each.name] for each in mine if each.name in told_of]})
     for name in checkpoints:
         path = Path(local_path(name))
         one = get_file(RELEASED[name], path, mirror)
@@ -116,6 +114,14 @@ def download(
         if one:
             write_json(path.with_name(f"{name}.download.json"), asdict(one))
     return told
+
+
+def _record(path: Path, into: str, arrived: Sequence[Arrived]) -> None:
+    """Add what has arrived for a folder to what is told of it."""
+    if arrived:
+        before = read_json(path) if path.exists() else {}
+        told = {each["file"]: each for each in before.get(into, [])} | {each.file: asdict(each) for each in arrived}
+        write_json(path, {**before, into: list(told.values())})
 
 
 def _line(path: Path, arrived: Sequence[Arrived]) -> str:
