@@ -63,19 +63,17 @@ def disturb(victims: list[Victim], slurm: Slurm, launcher: Launcher, seconds: fl
         return f"{todo}:\n{slurm.run('squeue')}\n{launcher.output[-8000:]}"
 
     def strike(victim: Victim) -> None:
-        while victim.faults:
+        while any(each.faults for each in victims):
             assert launcher.running, f"the launcher ended before {state()}"
             assert time.monotonic() < deadline, f"after {seconds:.0f} s still to come: {state()}"
-            victim.strike(slurm)
+            if victim.faults:
+                victim.strike(slurm)
+            hasten(slurm, victim.comment)  # never while a fault of its own happens, which may need the wait
             time.sleep(PAUSE)
 
     with ThreadPoolExecutor(len(victims)) as threads:
-        struck = [threads.submit(strike, victim) for victim in victims]
-        while not all(future.done() for future in struck):
-            hasten(slurm)
-            time.sleep(PAUSE)
-        for future in struck:
-            future.result()
+        for struck in [threads.submit(strike, victim) for victim in victims]:
+            struck.result()
 
 
 def running_job(slurm: Slurm, comment: str) -> str:
@@ -125,11 +123,11 @@ def fail_node(slurm: Slurm, job: str) -> None:
     slurm.run("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
 
-def hasten(slurm: Slurm) -> None:
-    """Spare jobs that Slurm starts again their two minutes' wait."""
-    for line in slurm.run("squeue", "--noheader", "--states=PENDING", "--format=%i %r").splitlines():
-        job, reason = line.split(maxsplit=1)
-        if reason == "BeginTime":
+def hasten(slurm: Slurm, comment: str) -> None:
+    """Spare jobs with this comment, if Slurm starts them again, their two minutes' wait."""
+    for line in slurm.run("squeue", "--noheader", "--states=PENDING", "--format=%i|%r|%k").splitlines():
+        job, reason, found = line.split("|", maxsplit=2)
+        if reason == "BeginTime" and found.strip() == comment:
             with suppress(SlurmError):  # it begins just now
                 slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
 
