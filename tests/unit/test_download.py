@@ -424,3 +424,8 @@ def test_all_that_is_planned_is_got_recorded_and_told(tmp_path, monkeypatch):
     (tmp_path / "data" / "set" / "labels.csv").unlink()
     get()  # what is not got again stays in the record
     assert json.loads(Path("results/birds/download.json").read_text(encoding="utf-8")) == record
+    (mirror / "second.csv").write_bytes(b"y")
+    archives[1] = Archive(url="https://example.org/second.csv", into="set")
+    get()  # what is no longer wanted does not
+    record = json.loads(Path("results/birds/download.json").read_text(encoding="utf-8"))
+    assert [each["file"] for each in record["set"]] == ["set.zip", "second.csv"]

@@ -101,10 +101,10 @@ def download(
             mine = [archive for archive in archives if archive.into == into]
             arrived = get_folder([archive for archive in mine if _is_packed(archive)], folder, mirror)
             record = results / name / "download.json"
-            _record(record, into, arrived)  # before any file beside it, which may fail
+            _record(record, into, mine, arrived)  # before any file beside it, which may fail
             for each in mine:
                 if not _is_packed(each) and (one := get_file(each, folder / each.name, mirror)):
-                    _record(record, into, [one])
+                    _record(record, into, mine, [one])
                     arrived.append(one)
             told.append(f"{name}: {_line(folder, arrived)}")
     for name in checkpoints:
@@ -116,12 +116,12 @@ def download(
     return told
 
 
-def _record(path: Path, into: str, arrived: Sequence[Arrived]) -> None:
-    """Add what has arrived for a folder to what is told of it."""
+def _record(path: Path, into: str, made_of: Sequence[Archive], arrived: Sequence[Arrived]) -> None:
+    """Add what has arrived for a folder to what is told of it; what it is no longer made of is told no more."""
     if arrived:
         before = read_json(path) if path.exists() else {}
         told = {each["file"]: each for each in before.get(into, [])} | {each.file: asdict(each) for each in arrived}
-        write_json(path, {**before, into: list(told.values())})
+        write_json(path, {**before, into: [told[each.name] for each in made_of if each.name in told]})
 
 
 def _line(path: Path, arrived: Sequence[Arrived]) -> str:
